@@ -1,0 +1,37 @@
+// Buckets and shards: which of 1,024 buckets a profile lives in, and which shard owns a bucket. Pure; the same bucket
+// rule exists in SQL as `bucket_of(text)` (schema/migrations) and both are held together by golden vectors in tests.
+import { createHash } from 'node:crypto'
+
+export const BUCKETS = 1024
+/** Fixed ranges that tables are partitioned by: bucket >> 6 is the range, for ever. */
+export const BUCKET_RANGES = 16
+
+/** First 4 bytes (big endian) of SHA-256 of the profile's first id, modulo 1,024. */
+export function bucketOf(firstId: string): number {
+  return createHash('sha256').update(firstId, 'utf8').digest().readUInt32BE(0) % BUCKETS
+}
+
+/** A profile's number carries its bucket in the low ten bits, so that jobs can name profiles only. Exact below 2^53. */
+export function bucketOfProfile(profileId: number): number {
+  return profileId % BUCKETS
+}
+
+/** The shard (0-based) of a bucket when `shards` equal ranges share all buckets; `shards` divides 1,024. */
+export function shardOfBucket(bucket: number, shards: number): number {
+  return Math.floor(bucket / (BUCKETS / shards))
+}
+
+export function shardOfProfile(profileId: number, shards: number): number {
+  return shardOfBucket(bucketOfProfile(profileId), shards)
+}
+
+/** Inclusive bucket range of a shard. */
+export function bucketsOfShard(shard: number, shards: number): { from: number; to: number } {
+  const width = BUCKETS / shards
+  return { from: shard * width, to: (shard + 1) * width - 1 }
+}
+
+/** Two digits at least: `segment-00` … `segment-15`. */
+export function shardName(shard: number): string {
+  return String(shard).padStart(2, '0')
+}

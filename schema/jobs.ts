@@ -1,0 +1,54 @@
+// Payloads of the queues below persist: ids and versions only, never personal data.
+import Type, { type Static } from 'typebox'
+
+export const CHANNELS = ['push', 'email', 'webhook', 'sms'] as const
+export type Channel = (typeof CHANNELS)[number]
+
+const BatchId = Type.String({ pattern: '^[A-Za-z0-9_-]{8,80}$' })
+
+/** Profiles of one shard that a batch touched; `reason` says what an entry or exit found by it will be put down to. */
+export const TouchedUsers = Type.Object({
+  v: Type.Literal(1),
+  batchId: BatchId,
+  shard: Type.Integer({ minimum: 0, maximum: 1023 }),
+  reason: Type.Union([
+    Type.Literal('event'),
+    Type.Literal('time'),
+    Type.Literal('late'),
+    Type.Literal('merged'),
+    Type.Literal('backfill'),
+    Type.Literal('rule_changed'),
+    Type.Literal('erased'),
+  ]),
+  profileIds: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1, maxItems: 20000 }),
+  /** Earliest receipt of the events behind it (ms), for event-to-membership latency. */
+  receivedAt: Type.Number(),
+})
+export type TouchedUsers = Static<typeof TouchedUsers>
+
+/** One message to one person: everything else (address, template, state) is read at send time. */
+export const DeliveryJob = Type.Object({
+  v: Type.Literal(1),
+  channel: Type.Union(CHANNELS.map((channel) => Type.Literal(channel))),
+  /** Natural key of the delivery: campaign, entry (membership change) and channel. */
+  deliveryKey: Type.String({ pattern: '^[A-Za-z0-9_-]{3,120}$' }),
+  campaignId: Type.Integer({ minimum: 1 }),
+  profileId: Type.Integer({ minimum: 0 }),
+  changeId: Type.Integer({ minimum: 1 }),
+})
+export type DeliveryJob = Static<typeof DeliveryJob>
+
+/** A clock task of the schedule pool; `runKey` (task and due time) makes a run unique. */
+export const ScheduleTask = Type.Object({
+  v: Type.Literal(1),
+  task: Type.Union([
+    Type.Literal('partitions'),
+    Type.Literal('retention'),
+    Type.Literal('close-sessions'),
+    Type.Literal('user-aggregates'),
+    Type.Literal('sweep'),
+    Type.Literal('segment-timers'),
+    Type.Literal('archive-load'),
+  ]),
+})
+export type ScheduleTask = Static<typeof ScheduleTask>

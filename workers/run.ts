@@ -1,0 +1,237 @@
+// The executor: the only place that knows BullMQ's Worker. For every job: wait for the gate, decode, check, start the
+// time limit, handle, map the closed outcomes, record. A pool gets one Worker a lane and one shared connection.
+//
+//   return              -> done (removed)
+//   PermanentError      -> dead letter now
+//   RetryLater(ms)      -> delayed, no attempt spent
+//   infrastructure      -> delayed with capped jitter, no attempt spent, however long it lasts
+//   anything else       -> retry with capped jitter, dead letter after the last attempt
+import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { Compile } from 'typebox/compile'
+import { type QueueContract, queueNames, queuePrefix } from '../queues/define.ts'
+import type { DepthSampler } from '../queues/depth.ts'
+import type { Sender } from '../queues/sender.ts'
+import { describeError, fail, isInfrastructureError, PermanentError, RetryLater } from '../runtime/errors.ts'
+import type { Service } from '../runtime/lifecycle.ts'
+import type { Log } from '../runtime/log.ts'
+import type { JobInfo, OpenPool, Pool, PoolDeps } from './define.ts'
+
+/** Called once when a job is given up for good: writes what it held where it can be seen and replayed. */
+export type OnDead = (dead: {
+  pool: string
+  lane: string
+  jobId: string
+  payload: unknown
+  reason: string
+}) => Promise<void>
+
+export type RunOptions = {
+  connection: Redis
+  deps: Omit<PoolDeps<QueueContract>, 'send'>
+  sender: Sender
+  onDead: OnDead
+  /** Overrides the pool's own concurrency. */
+  concurrency?: number
+}
+
+/** After this many stalls a job that can be split is retried as two halves, to find the part that kills its process. */
+const STALLS_BEFORE_SPLIT = 2
+
+/** Opens the pool and starts a Worker on each of its lanes. `quiet` stops taking jobs, `stop` waits for those in flight. */
+export async function runPool(pool: Pool, options: RunOptions): Promise<Service> {
+  const { deps } = options
+  const { config, log, metrics } = deps
+  const opened = await pool.open({ ...deps, send: options.sender.send })
+  const stopping = new AbortController()
+  const execute = createExecutor(pool, opened, options, stopping.signal)
+  const workers = queueNames(pool.consumes, config.shards).map((lane) => {
+    const worker = new Worker(lane, (job, token) => execute(job, token ?? '', lane), {
+      connection: options.connection,
+      prefix: queuePrefix(config.namespace, lane),
+      concurrency: options.concurrency ?? pool.work.concurrency,
+      drainDelay: 5,
+      lockDuration: config.lockMs,
+      stalledInterval: config.stalledCheckMs,
+      maxStalledCount: config.maxStalls,
+      settings: { backoffStrategy: (attempt) => cappedFullJitter(pool.consumes, attempt) },
+    })
+    worker.on('stalled', (jobId) => {
+      metrics.stalled.inc({ pool: pool.name })
+      log.warn({ pool: pool.name, lane, jobId }, 'job taken from a dead or blocked worker')
+    })
+    worker.on('failed', (job, error) => {
+      if (job !== undefined) void recordIfDead(pool, options, lane, job, error)
+    })
+    worker.on('error', logOutagesOnce(log, pool.name, lane))
+    return worker
+  })
+  await Promise.all(workers.map((worker) => worker.waitUntilReady()))
+  let closing: Promise<unknown> | undefined
+  const quiet = () => {
+    stopping.abort()
+    closing ??= Promise.all(workers.map((worker) => worker.close()))
+  }
+  return {
+    name: pool.name,
+    quiet,
+    async stop() {
+      quiet()
+      await closing
+      await opened.close()
+    },
+  }
+}
+
+function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopping: AbortSignal) {
+  const check = Compile(pool.consumes.payload)
+  const { metrics, depth, config } = options.deps
+  const gates = pool.produces
+    .filter((queue) => !pool.neverWaitsFor.includes(queue))
+    .flatMap((queue) =>
+      queueNames(queue, config.shards).map((name) => ({ name, limit: queue.budget.maxWaitingJobs })),
+    )
+
+  return async function execute(job: Job, token: string, lane: string): Promise<void> {
+    try {
+      await waitForDownstream(depth, gates, stopping)
+      if (!check.Check(job.data)) throw payloadMismatch(check.Errors(job.data), lane)
+      if (job.stalledCounter >= STALLS_BEFORE_SPLIT && (await splitStalled(pool, options.sender, job))) return
+      metrics.jobWaitSeconds.observe({ pool: pool.name }, Math.max(0, Date.now() - job.timestamp) / 1000)
+      const endTimer = metrics.jobSeconds.startTimer({ pool: pool.name })
+      await withTimeLimit(pool.work.timeoutMs, stopping, (signal) => {
+        const attempts = job.opts.attempts ?? 1
+        const info: JobInfo = {
+          jobId: job.id ?? '',
+          lane,
+          attempt: job.attemptsMade + 1,
+          lastAttempt: job.attemptsMade + 1 >= attempts,
+          signal,
+        }
+        return opened.handle(job.data, info)
+      })
+      endTimer()
+      metrics.jobs.inc({ pool: pool.name, outcome: 'done' })
+    } catch (error) {
+      await mapOutcome(pool, options, job, token, error)
+    }
+  }
+}
+
+/** Never returns normally: throws what BullMQ understands for the outcome. */
+async function mapOutcome(
+  pool: Pool,
+  options: RunOptions,
+  job: Job,
+  token: string,
+  error: unknown,
+): Promise<never> {
+  const { metrics, log } = options.deps
+  if (error instanceof RetryLater || isInfrastructureError(error)) {
+    const delayMs =
+      error instanceof RetryLater
+        ? error.delayMs
+        : cappedFullJitter(pool.consumes, Math.min(job.attemptsStarted, 8))
+    metrics.jobs.inc({ pool: pool.name, outcome: 'later' })
+    log.debug({ pool: pool.name, jobId: job.id, delayMs, why: describeError(error) }, 'job handed back')
+    await job.moveToDelayed(Date.now() + delayMs, token)
+    throw new DelayedError()
+  }
+  const reason = describeError(error)
+  if (error instanceof PermanentError) {
+    metrics.jobs.inc({ pool: pool.name, outcome: 'dead' })
+    throw new UnrecoverableError(reason)
+  }
+  metrics.jobs.inc({ pool: pool.name, outcome: 'retry' })
+  log.warn({ pool: pool.name, jobId: job.id, attempt: job.attemptsMade + 1, reason }, 'job failed')
+  throw new Error(reason)
+}
+
+/** Dead = it will not run again: a stalled-out job, an unrecoverable one, or the last attempt. */
+async function recordIfDead(
+  pool: Pool,
+  options: RunOptions,
+  lane: string,
+  job: Job,
+  error: Error,
+): Promise<void> {
+  const attempts = job.opts.attempts ?? 1
+  const stalledOut = error.message.includes('stalled more than')
+  if (!stalledOut && !(error instanceof UnrecoverableError) && job.attemptsMade < attempts) return
+  const reason = stalledOut
+    ? fail('job_stalled', `stalled ${job.stalledCounter} times`).message
+    : error.message
+  try {
+    await options.onDead({ pool: pool.name, lane, jobId: job.id ?? '', payload: job.data, reason })
+  } catch (problem) {
+    // The job itself stays in the failed set, so nothing is lost; the sweep records it later.
+    options.deps.log.error(
+      { pool: pool.name, jobId: job.id, reason: describeError(problem) },
+      'dead job not recorded yet',
+    )
+  }
+}
+
+async function splitStalled(pool: Pool, sender: Sender, job: Job): Promise<boolean> {
+  const halves: unknown[] = pool.consumes.split?.(job.data) ?? []
+  if (halves.length < 2) return false
+  await sender.send(pool.consumes, halves)
+  return true
+}
+
+/** Holds the job (its lock is renewed) while a downstream lane is over its budget; hands it back when stopping. */
+async function waitForDownstream(
+  depth: DepthSampler,
+  gates: { name: string; limit: number }[],
+  stopping: AbortSignal,
+): Promise<void> {
+  while (gates.some((gate) => depth.depthOf(gate.name).waiting > gate.limit)) {
+    if (stopping.aborted) throw new RetryLater(0, 'stopping while downstream is over its budget')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+async function withTimeLimit<T>(
+  timeoutMs: number,
+  stopping: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const error = fail('job_timeout', `handler ran longer than ${timeoutMs} ms`)
+      limit.abort(error)
+      reject(error)
+    }, timeoutMs)
+  })
+  try {
+    return await Promise.race([work(AbortSignal.any([limit.signal, stopping])), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function payloadMismatch(
+  errors: Iterable<{ instancePath: string; message: string }>,
+  lane: string,
+): PermanentError {
+  const [first] = [...errors]
+  const where = first === undefined ? 'payload' : `${first.instancePath} ${first.message}`
+  return new PermanentError('payload_mismatch', `job on ${lane}: ${where}`)
+}
+
+function cappedFullJitter(queue: QueueContract, attempt: number): number {
+  const { baseMs, capMs } = queue.insert.backoff
+  return Math.ceil(Math.random() * Math.min(capMs, baseMs * 2 ** Math.min(attempt, 20)))
+}
+
+/** One line when a lane loses its connection, not one a retry. */
+function logOutagesOnce(log: Log, pool: string, lane: string): (error: Error) => void {
+  let lastLoggedAt = 0
+  return (error) => {
+    if (Date.now() - lastLoggedAt < 10_000) return
+    lastLoggedAt = Date.now()
+    log.warn({ pool, lane, reason: describeError(error) }, 'worker connection trouble')
+  }
+}
