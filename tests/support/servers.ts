@@ -1,0 +1,42 @@
+// Vitest global setup: one real Postgres and one real Redis for the whole run, on free ports, with a migrated template
+// database that each test file clones. Addresses reach the test files by `provide`.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+import { createDatabase, startPostgres } from '../../cli/local/postgres.ts'
+import { startRedis } from '../../cli/local/redis.ts'
+import { migrate } from '../../schema/migrate.ts'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    postgresUrl: string
+    redisUrl: string
+  }
+}
+
+/** The schema of the template; test worlds use the same namespace inside their own database. */
+export const TEST_NAMESPACE = 'millrace'
+
+export default async function setup(project: TestProject) {
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'))
+  const quiet = () => {}
+  const [postgres, redis] = await Promise.all([
+    startPostgres({ dir: join(dir, 'postgres'), port: 0, maxConnections: 200, log: quiet }),
+    startRedis({ dir: join(dir, 'redis'), port: 0, maxmemoryMb: 1024, log: quiet, env: process.env }),
+  ])
+  await createDatabase(postgres.url, 'millrace_template')
+  await migrate(databaseUrlFor(postgres.url, 'millrace_template'), TEST_NAMESPACE)
+  project.provide('postgresUrl', postgres.url)
+  project.provide('redisUrl', redis.url)
+  return async () => {
+    await Promise.all([postgres.stop(), redis.stop()])
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+export function databaseUrlFor(serverUrl: string, database: string): string {
+  const url = new URL(serverUrl)
+  url.pathname = `/${database}`
+  return url.toString()
+}
