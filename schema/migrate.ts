@@ -20,7 +20,8 @@ export async function readMigrations(): Promise<Migration[]> {
     })),
   )
   migrations.forEach((migration, i) => {
-    if (migration.version !== i + 1) throw new Error(`migration ${migration.name} should have number ${i + 1}`)
+    if (migration.version !== i + 1)
+      throw new Error(`migration ${migration.name} should have number ${i + 1}`)
   })
   return migrations
 }
@@ -78,7 +79,10 @@ async function appliedVersion(client: Client): Promise<number> {
 async function applyOne(client: Client, migration: Migration): Promise<void> {
   await client.query('begin')
   try {
-    await client.query('insert into schema_migrations (version, name) values ($1, $2)', [migration.version, migration.name])
+    await client.query('insert into schema_migrations (version, name) values ($1, $2)', [
+      migration.version,
+      migration.name,
+    ])
     await client.query(migration.sql)
     await client.query('commit')
   } catch (error) {

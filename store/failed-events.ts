@@ -47,7 +47,14 @@ export async function recordFailedEvents(sql: Queryable, rows: FailedEvent[]): P
 /** Open failures, oldest first, after `afterId`; `stage` and `code` narrow. */
 export async function listFailedEvents(
   sql: Queryable,
-  options: { stage?: string; code?: string; failedIds?: number[]; since?: Date; afterId?: number; limit: number },
+  options: {
+    stage?: string
+    code?: string
+    failedIds?: number[]
+    since?: Date
+    afterId?: number
+    limit: number
+  },
 ): Promise<StoredFailedEvent[]> {
   const rows = await sql<Record<string, unknown>[]>`
     select failed_id, failed_key, stage, code, reason, sqlstate, source_id, message_id, payload, failed_at, replays, resolved_at
@@ -64,7 +71,9 @@ export async function listFailedEvents(
 }
 
 /** Open failures by stage and code. */
-export async function countFailedEvents(sql: Queryable): Promise<{ stage: string; code: string; count: number }[]> {
+export async function countFailedEvents(
+  sql: Queryable,
+): Promise<{ stage: string; code: string; count: number }[]> {
   return sql<{ stage: string; code: string; count: number }[]>`
     select stage, code, count(*)::int as count
     from failed_events

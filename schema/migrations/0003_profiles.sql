@@ -44,6 +44,7 @@ create table profile_merges (
   merged_at timestamptz not null default now()
 );
 create index profile_merges_loser on profile_merges (loser_id);
+create index profile_merges_winner on profile_merges (winner_id, merged_at);
 
 -- A session is a maximal run of a profile's events with gaps of at most 30 minutes.
 create table sessions (

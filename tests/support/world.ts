@@ -18,7 +18,7 @@ import type { Service } from '../../runtime/lifecycle.ts'
 import { createLog } from '../../runtime/log.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import { connectSql } from '../../store/sql.ts'
-import { type Pool } from '../../workers/define.ts'
+import type { Pool } from '../../workers/define.ts'
 import { runPool } from '../../workers/run.ts'
 import { databaseUrlFor } from './servers.ts'
 
@@ -51,7 +51,12 @@ export async function testWorld(overrides: Partial<Config> = {}) {
   const producer = connectProducer(redisUrl)
   const consumer = connectConsumer(redisUrl)
   await Promise.all([whenReady(producer), whenReady(consumer)])
-  const sql = connectSql({ url: databaseUrl, namespace: config.namespace, max: 8, applicationName: `test-${id}` })
+  const sql = connectSql({
+    url: databaseUrl,
+    namespace: config.namespace,
+    max: 8,
+    applicationName: `test-${id}`,
+  })
   const cache = connectCache(redisUrl, redisNamespace)
   const log = createLog({ level: config.logLevel, service: 'test' })
   const metrics = createMetrics()

@@ -1,0 +1,138 @@
+// The identities table family: which profile an id means, and the log of merges that keeps concurrent groups honest.
+import type { IdKey, KnownId, Link } from '../domain/identity.ts'
+import type { Queryable, Transaction } from './sql.ts'
+
+const USER = 0
+const ANONYMOUS = 1
+
+export function idColumns(keys: IdKey[]): { kinds: number[]; values: string[] } {
+  return {
+    kinds: keys.map((key) => (key.startsWith('u:') ? USER : ANONYMOUS)),
+    values: keys.map((key) => key.slice(2)),
+  }
+}
+
+/** What is stored of the given ids. `hasUser` is only right for ids in `linking`: the others do not need it. */
+export async function readIdentities(
+  tx: Queryable,
+  keys: IdKey[],
+  linking: Set<IdKey>,
+): Promise<Map<IdKey, KnownId>> {
+  const known = new Map<IdKey, KnownId>()
+  if (keys.length === 0) return known
+  const { kinds, values } = idColumns(keys)
+  const rows = await tx<
+    {
+      kind: number
+      value: string
+      profile_id: number
+      linked_at: Date | null
+      linked_message_id: string | null
+      has_user: boolean
+    }[]
+  >`
+    select i.kind, i.value, i.profile_id, i.linked_at, i.linked_message_id,
+      case when ids.kind = 0 then true
+           when ids.linking then (
+             select p.user_id is not null from profiles p
+             where p.bucket = (i.profile_id & 1023) and p.profile_id = i.profile_id)
+           else false end as has_user
+    from unnest(${kinds}::smallint[], ${values}::text[], ${keys.map((key) => linking.has(key))}::boolean[])
+      as ids (kind, value, linking)
+    join identities i on i.kind = ids.kind and i.value = ids.value`
+  for (const row of rows) {
+    const link: Link | undefined =
+      row.linked_at === null
+        ? undefined
+        : { time: row.linked_at.getTime(), messageId: row.linked_message_id ?? '' }
+    known.set(row.kind === USER ? `u:${row.value}` : `a:${row.value}`, {
+      profileId: row.profile_id,
+      hasUser: row.has_user,
+      ...(link === undefined ? {} : { link }),
+    })
+  }
+  return known
+}
+
+/** New profile numbers for ids in given buckets: (sequence << 10) | bucket. */
+export async function takeProfileNumbers(tx: Queryable, buckets: number[]): Promise<number[]> {
+  if (buckets.length === 0) return []
+  const rows = await tx<{ profile_id: number }[]>`
+    select (nextval('profile_numbers') << 10) | b.bucket as profile_id
+    from unnest(${buckets}::bigint[]) with ordinality as b (bucket, position)
+    order by b.position`
+  return rows.map((row) => row.profile_id)
+}
+
+export type NewIdentity = { key: IdKey; profileId: number; link: Link | undefined }
+
+/**
+ * Claims ids for profiles. Returns false when another transaction claimed one of them first: the caller starts its
+ * group again and then finds it. Sorted, so that two groups with the same ids wait for each other instead of deadlocking.
+ */
+export async function insertIdentities(tx: Transaction, identities: NewIdentity[]): Promise<boolean> {
+  if (identities.length === 0) return true
+  const sorted = [...identities].sort((a, b) => (a.key < b.key ? -1 : 1))
+  const { kinds, values } = idColumns(sorted.map((identity) => identity.key))
+  const inserted = await tx`
+    insert into identities (kind, value, profile_id, linked_at, linked_message_id)
+    select * from unnest(
+      ${kinds}::smallint[], ${values}::text[], ${sorted.map((identity) => identity.profileId)}::bigint[],
+      ${sorted.map((identity) => (identity.link === undefined ? null : new Date(identity.link.time).toISOString()))}::timestamptz[],
+      ${sorted.map((identity) => identity.link?.messageId ?? null)}::text[])
+    on conflict (kind, value) do nothing`
+  return inserted.count === identities.length
+}
+
+/** Stores an earlier link of known anonymous ids, with its owner. */
+export async function updateLinks(
+  tx: Transaction,
+  links: { key: IdKey; profileId: number; link: Link }[],
+): Promise<void> {
+  if (links.length === 0) return
+  const sorted = [...links].sort((a, b) => (a.key < b.key ? -1 : 1))
+  await tx`
+    update identities i
+    set linked_at = l.linked_at, linked_message_id = l.message_id, profile_id = l.profile_id
+    from unnest(
+      ${sorted.map((entry) => entry.key.slice(2))}::text[], ${sorted.map((entry) => entry.profileId)}::bigint[],
+      ${sorted.map((entry) => new Date(entry.link.time).toISOString())}::timestamptz[],
+      ${sorted.map((entry) => entry.link.messageId)}::text[]) as l (value, profile_id, linked_at, message_id)
+    where i.kind = ${ANONYMOUS} and i.value = l.value
+      and (i.linked_at is null or (l.linked_at, l.message_id) < (i.linked_at, i.linked_message_id))`
+}
+
+/** The newest merge this transaction can see; merges after it are looked for before commit. */
+export async function lastMerge(tx: Queryable): Promise<number> {
+  const [row] = await tx<{ seq: number }[]>`select coalesce(max(merge_seq), 0) as seq from profile_merges`
+  return row?.seq ?? 0
+}
+
+/**
+ * Takes the merge lock of this namespace until the end of the transaction, shared or (to merge) exclusive, and says
+ * whether any of `profileIds` was merged away or lost an id since `afterMerge`. True = the group must start again.
+ * Held only from here to the commit, so ordinary groups never wait for each other.
+ */
+export async function lockMerges(
+  tx: Transaction,
+  options: { exclusive: boolean; afterMerge: number; profileIds: number[] },
+): Promise<boolean> {
+  if (options.exclusive)
+    await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.merges', 0))`
+  else await tx`select pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '.merges', 0))`
+  // A statement of its own: it sees what was committed while this one waited for the lock.
+  const rows = await tx`
+    select 1 from profile_merges
+    where merge_seq > ${options.afterMerge} and loser_id = any(${options.profileIds}::bigint[])
+    limit 1`
+  return rows.length > 0
+}
+
+/** Profiles that were merged away (or lost an id) into one of `winnerIds` during the last day. */
+export async function recentLosers(sql: Queryable, winnerIds: number[]): Promise<number[]> {
+  if (winnerIds.length === 0) return []
+  const rows = await sql<{ loser_id: number }[]>`
+    select distinct loser_id from profile_merges
+    where winner_id = any(${winnerIds}::bigint[]) and merged_at > now() - interval '1 day'`
+  return rows.map((row) => row.loser_id)
+}

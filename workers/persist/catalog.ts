@@ -1,0 +1,56 @@
+// What a persist process remembers of the database between groups: numbers of event names and which event partitions
+// exist. Both only grow (until retention drops a partition), are small, and are asked for in one statement when missing.
+
+import type { NormalEvent } from '../../schema/event.ts'
+import { ensureEventPartitions, numberEventNames, weekOf } from '../../store/events.ts'
+import type { Sql } from '../../store/sql.ts'
+
+/** New names one source may bring; beyond it events count under the name '' and keep their text in the envelope. */
+const MAX_NAMES_PER_SOURCE = 10_000
+
+export type Catalog = {
+  /** The number of each event's name; names that are new get one. */
+  eventIds(events: NormalEvent[]): Promise<number[]>
+  ensurePartitions(rows: { bucket: number; timeMs: number }[]): Promise<void>
+  forgetPartitions(): void
+}
+
+export function openCatalog(sql: Sql): Catalog {
+  const numbers = new Map<string, number>()
+  let partitions = new Set<string>()
+
+  return {
+    async eventIds(events) {
+      const keys = events.map((event) => `${event.type}\u0000${event.name}`)
+      const missing = new Map<string, { type: string; name: string; sourceId: number }>()
+      events.forEach((event, i) => {
+        const key = keys[i]
+        if (key === undefined || numbers.has(key)) return
+        missing.set(key, { type: event.type, name: event.name, sourceId: event.sourceId })
+        missing.set(`${event.type}\u0000`, { type: event.type, name: '', sourceId: event.sourceId })
+      })
+      if (missing.size > 0) {
+        const rows = await numberEventNames(sql, [...missing.values()], MAX_NAMES_PER_SOURCE)
+        for (const row of rows) numbers.set(`${row.type}\u0000${row.name}`, row.eventId)
+      }
+      return keys.map((key) => numbers.get(key) ?? 0)
+    },
+
+    async ensurePartitions(rows) {
+      const missing = new Map<string, { range: number; week: string }>()
+      for (const { bucket, timeMs } of rows) {
+        const range = bucket >> 6
+        const week = weekOf(timeMs)
+        const key = `${range} ${week}`
+        if (!partitions.has(key)) missing.set(key, { range, week })
+      }
+      if (missing.size === 0) return
+      await ensureEventPartitions(sql, [...missing.values()])
+      for (const key of missing.keys()) partitions.add(key)
+    },
+
+    forgetPartitions() {
+      partitions = new Set()
+    },
+  }
+}

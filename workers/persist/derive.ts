@@ -1,0 +1,77 @@
+// What follows from the rows that were really new: first and last seen, traits, sessions. In the group's transaction.
+import { mergeSessions } from '../../domain/sessions.ts'
+import { mergeTraits, type TraitState, traitsOf } from '../../domain/traits.ts'
+import type { EventRow } from '../../store/events.ts'
+import {
+  deleteSessions,
+  readNearSessions,
+  readTraits,
+  type SessionPiece,
+  touchProfiles,
+  upsertSessions,
+  writeTraits,
+} from '../../store/profiles-write.ts'
+import type { Transaction } from '../../store/sql.ts'
+
+/** Profiles, traits and sessions out of the rows that are new; touching a profile first locks it for the rest. */
+export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> {
+  const seen = new Map<number, { profileId: number; first: number; last: number }>()
+  const traits = new Map<number, TraitState>()
+  const points = new Map<number, SessionPiece[]>()
+  for (const { event, profileId } of fresh) {
+    const range = seen.get(profileId)
+    if (range === undefined) seen.set(profileId, { profileId, first: event.time, last: event.time })
+    else {
+      range.first = Math.min(range.first, event.time)
+      range.last = Math.max(range.last, event.time)
+    }
+    if (event.type === 'identify' && event.traits !== undefined) {
+      const stated = traitsOf(event.traits, event.time, event.messageId)
+      const earlier = traits.get(profileId)
+      traits.set(profileId, earlier === undefined ? stated : mergeTraits(earlier, stated))
+    }
+    const piece: SessionPiece = {
+      profileId,
+      startedAt: event.time,
+      endedAt: event.time,
+      events: 1,
+      firstMessageId: event.messageId,
+      landing: event.landing ?? {},
+    }
+    const list = points.get(profileId)
+    if (list === undefined) points.set(profileId, [piece])
+    else list.push(piece)
+  }
+  await touchProfiles(tx, [...seen.values()])
+  await applyTraits(tx, traits)
+  await applySessions(tx, points)
+}
+
+async function applyTraits(tx: Transaction, stated: Map<number, TraitState>): Promise<void> {
+  if (stated.size === 0) return
+  const stored = await readTraits(tx, [...stated.keys()])
+  const merged = new Map<number, TraitState>()
+  for (const [profileId, state] of stated) {
+    merged.set(profileId, mergeTraits(stored.get(profileId) ?? { traits: {}, times: {} }, state))
+  }
+  await writeTraits(tx, merged)
+}
+
+async function applySessions(tx: Transaction, points: Map<number, SessionPiece[]>): Promise<void> {
+  const pieces: SessionPiece[] = []
+  for (const [profileId, list] of points) {
+    for (const session of mergeSessions(list)) pieces.push({ ...session, profileId })
+  }
+  const stored = await readNearSessions(tx, pieces)
+  const byProfile = Map.groupBy([...stored, ...pieces], (piece) => piece.profileId)
+  const written: SessionPiece[] = []
+  for (const [profileId, list] of byProfile) {
+    for (const session of mergeSessions(list)) written.push({ ...session, profileId })
+  }
+  const starts = new Set(written.map((session) => `${session.profileId} ${session.startedAt}`))
+  await deleteSessions(
+    tx,
+    stored.filter((session) => !starts.has(`${session.profileId} ${session.startedAt}`)),
+  )
+  await upsertSessions(tx, written)
+}

@@ -1,0 +1,104 @@
+// The body of persist: jobs gather into a group, a group is one transaction, and each job is acknowledged after its own
+// rows are committed and the touched profiles are on their shards' queues. One bad row never fails its group: the group
+// is halved until the row stands alone, and it goes to failed_events.
+import type { segment } from '../../queues/pipeline.ts'
+import { errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
+import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
+import { recordFailedEvents } from '../../store/failed-events.ts'
+import type { Sql } from '../../store/sql.ts'
+import { type Coalescer, coalesce } from '../coalesce.ts'
+import type { PoolDeps } from '../define.ts'
+import { openCatalog } from './catalog.ts'
+import { IdentityRace, type Kept, keepEvents } from './keep.ts'
+import { touchedBatches } from './touched.ts'
+
+/** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */
+const GROUP_EVENTS = 4000
+/** How long the first job of a group waits for others when the pool is idle. */
+const GROUP_WAIT_MS = 8
+/** One group encodes while the other is in Postgres. */
+const PARALLEL_GROUPS = 2
+const IDENTITY_RACE_TRIES = 10
+
+type Deps = PoolDeps<typeof segment>
+export type Persister = { add(batch: NormalBatch): Promise<void>; close(): Promise<void> }
+
+export function openPersister(deps: Deps): Persister {
+  const catalog = openCatalog(deps.sql)
+  const coalescer: Coalescer<NormalBatch> = coalesce({
+    maxWeight: GROUP_EVENTS,
+    maxWaitMs: GROUP_WAIT_MS,
+    parallel: PARALLEL_GROUPS,
+    flush: async (batches) => {
+      const events = batches.flatMap((batch) => batch.events)
+      const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.sql, catalog, group))
+      await deps.send<typeof segment>(...touchedBatches(batches, kept, deps.config.shards))
+      observe(deps, events, kept)
+    },
+  })
+  return { add: (batch) => coalescer.add(batch, batch.events.length), close: () => coalescer.close() }
+}
+
+/** One transaction, started again when another group claimed one of its ids or merged one of its profiles meanwhile. */
+async function keepOnce(
+  sql: Sql,
+  catalog: ReturnType<typeof openCatalog>,
+  events: NormalEvent[],
+): Promise<Kept> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await keepEvents(sql, catalog, events)
+    } catch (error) {
+      if (error instanceof IdentityRace && attempt < IDENTITY_RACE_TRIES) continue
+      // A partition dropped by retention while its name was cached: look again, once.
+      if (errorCodeOf(error) === '23514' && attempt === 1) {
+        catalog.forgetPartitions()
+        continue
+      }
+      throw error
+    }
+  }
+}
+
+/** Keeps all it can: infrastructure errors pass on, anything else halves the group until the bad event stands alone. */
+async function keepHalving(
+  sql: Sql,
+  events: NormalEvent[],
+  keep: (events: NormalEvent[]) => Promise<Kept>,
+): Promise<Kept> {
+  try {
+    return await keep(events)
+  } catch (error) {
+    if (isInfrastructureError(error)) throw error
+    const [only] = events
+    if (events.length === 1 && only !== undefined) {
+      await recordFailedEvents(sql, [rejectedEvent(only, error)])
+      return { events: 0, duplicates: 0, conflicts: 0, failed: 1, touched: [] }
+    }
+    const middle = Math.ceil(events.length / 2)
+    // One after the other: both halves at once would double the load just when something is wrong.
+    const left = await keepHalving(sql, events.slice(0, middle), keep)
+    const right = await keepHalving(sql, events.slice(middle), keep)
+    return {
+      events: left.events + right.events,
+      duplicates: left.duplicates + right.duplicates,
+      conflicts: left.conflicts + right.conflicts,
+      failed: left.failed + right.failed,
+      touched: [...left.touched, ...right.touched],
+    }
+  }
+}
+
+function observe(deps: Deps, events: NormalEvent[], kept: Kept): void {
+  const { metrics, clock } = deps
+  metrics.events.inc({ stage: 'persist', verdict: 'kept' }, kept.events)
+  if (kept.duplicates > 0) metrics.events.inc({ stage: 'persist', verdict: 'duplicate' }, kept.duplicates)
+  if (kept.conflicts > 0) metrics.events.inc({ stage: 'persist', verdict: 'conflict' }, kept.conflicts)
+  if (kept.failed > 0) metrics.events.inc({ stage: 'persist', verdict: 'failed' }, kept.failed)
+  const now = clock.now()
+  // A sample is enough for a histogram: every 16th event.
+  for (let i = 0; i < events.length; i += 16) {
+    const event = events[i]
+    if (event !== undefined) metrics.persistedSeconds.observe(Math.max(0, now - event.receivedAt) / 1000)
+  }
+}

@@ -1,0 +1,91 @@
+// One group of events in one transaction, as a list of verbs: resolve who they belong to, stage, keep each message
+// once, then let what is derived (profiles, traits, sessions) follow from the rows that were really new.
+import { createHash } from 'node:crypto'
+import { type IdKey, ownerKey } from '../../domain/identity.ts'
+import { fail } from '../../runtime/errors.ts'
+import type { NormalEvent } from '../../schema/event.ts'
+import { copyToStage, type EventRow, keepStaged, openStage } from '../../store/events.ts'
+import { recordFailedEvents } from '../../store/failed-events.ts'
+import { recentLosers } from '../../store/identities.ts'
+import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
+import type { Catalog } from './catalog.ts'
+import { derive } from './derive.ts'
+import { conflictingEvent } from './failed.ts'
+import { finishPeople, type People, resolvePeople } from './people.ts'
+
+/** Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2). */
+export type Touched = { profileId: number; reason: 'event' | 'late' | 'merged' }
+export type Kept = {
+  events: number
+  duplicates: number
+  conflicts: number
+  failed: number
+  touched: Touched[]
+}
+
+const LATE_MS = 24 * 60 * 60 * 1000
+
+export async function keepEvents(sql: Sql, catalog: Catalog, events: NormalEvent[]): Promise<Kept> {
+  const { unique, conflicting, repeated } = withoutRepeats(events)
+  const eventIds = await catalog.eventIds(unique)
+  return inTransaction(sql, async (tx) => {
+    const people = await resolvePeople(tx, unique)
+    const rows = toRows(unique, eventIds, people.profileOf)
+    await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))
+    await openStage(tx)
+    await copyToStage(tx, rows)
+    const seenBefore = await keepStaged(tx)
+    const before = new Set(seenBefore.map((row) => row.ord))
+    const fresh = rows.filter((_, ord) => !before.has(ord))
+    const conflicts = [
+      ...seenBefore.filter((row) => row.conflict).flatMap(({ ord }) => rows[ord]?.event ?? []),
+      ...conflicting,
+    ]
+    await recordFailedEvents(tx, conflicts.map(conflictingEvent))
+    await derive(tx, fresh)
+    await finishPeople(tx, people)
+    return {
+      events: fresh.length,
+      duplicates: before.size - seenBefore.filter((row) => row.conflict).length + repeated,
+      conflicts: conflicts.length,
+      failed: 0,
+      touched: await touchedOf(tx, rows, people),
+    }
+  })
+}
+
+/** Repeats inside the group: the same payload counts as a duplicate, another payload as a conflict. */
+function withoutRepeats(events: NormalEvent[]) {
+  const first = new Map<string, NormalEvent>()
+  const conflicting: NormalEvent[] = []
+  let repeated = 0
+  for (const event of events) {
+    const earlier = first.get(event.messageId)
+    if (earlier === undefined) first.set(event.messageId, event)
+    else if (earlier.hash === event.hash) repeated += 1
+    else conflicting.push(event)
+  }
+  return { unique: [...first.values()], conflicting, repeated }
+}
+
+function toRows(events: NormalEvent[], eventIds: number[], profileOf: Map<IdKey, number>): EventRow[] {
+  return events.map((event, i) => {
+    const key = ownerKey(event)
+    const profileId = key === undefined ? undefined : profileOf.get(key)
+    if (profileId === undefined) throw fail('invalid_event', `message has neither userId nor anonymousId`)
+    const id = createHash('sha256').update(event.messageId).digest('hex').slice(0, 32)
+    return { event, id, eventId: eventIds[i] ?? 0, bucket: profileId % 1024, profileId }
+  })
+}
+
+async function touchedOf(tx: Transaction, rows: EventRow[], people: People): Promise<Touched[]> {
+  const touched = new Map<number, Touched>()
+  for (const { event, profileId } of rows) {
+    const reason = event.receivedAt - event.time > LATE_MS ? 'late' : 'event'
+    if (touched.get(profileId)?.reason !== 'event') touched.set(profileId, { profileId, reason })
+  }
+  // Also those an earlier attempt of this group merged away: found by the log, not by what this attempt did.
+  for (const profileId of await recentLosers(tx, people.linkingProfiles))
+    touched.set(profileId, { profileId, reason: 'merged' })
+  return [...touched.values()]
+}

@@ -1,0 +1,42 @@
+// Which profiles a group touched, as one message a shard and reason. Ids are derived from the group's jobs, so that the
+// same group sent again is the same job while the first one waits.
+import { createHash } from 'node:crypto'
+import { shardOfProfile } from '../../domain/buckets.ts'
+import { segment } from '../../queues/pipeline.ts'
+import type { NormalBatch } from '../../schema/event.ts'
+import type { TouchedUsers } from '../../schema/jobs.ts'
+import type { Kept, Touched } from './keep.ts'
+
+/** Arguments of `send`: the queue and its messages. */
+export function touchedBatches(
+  batches: NormalBatch[],
+  kept: Kept,
+  shards: number,
+): [typeof segment, TouchedUsers[]] {
+  const group = createHash('sha256')
+  let receivedAt = Number.POSITIVE_INFINITY
+  for (const batch of batches) {
+    group.update(batch.batchId)
+    for (const event of batch.events) if (event.receivedAt < receivedAt) receivedAt = event.receivedAt
+  }
+  const groupId = group.digest('hex').slice(0, 24)
+  const messages: TouchedUsers[] = []
+  const byReason = Map.groupBy(kept.touched, (touched) => touched.reason)
+  for (const [reason, list] of byReason) {
+    for (const [shard, profileIds] of byShard(list, shards)) {
+      messages.push({ v: 1, batchId: `${groupId}-${reason}`, shard, reason, profileIds, receivedAt })
+    }
+  }
+  return [segment, messages]
+}
+
+function byShard(list: Touched[], shards: number): Map<number, number[]> {
+  const profilesOf = new Map<number, number[]>()
+  for (const { profileId } of list) {
+    const shard = shardOfProfile(profileId, shards)
+    const profileIds = profilesOf.get(shard)
+    if (profileIds === undefined) profilesOf.set(shard, [profileId])
+    else profileIds.push(profileId)
+  }
+  return profilesOf
+}
