@@ -38,7 +38,9 @@ export async function dumpSchema(databaseUrl: string, namespace: string): Promis
     const tables = await client.query(COLUMNS, [namespace])
     const indexes = await client.query(INDEXES, [namespace])
     const functions = await client.query(FUNCTIONS, [namespace])
-    const parts = ['-- Made by schema/dump.ts from the migrations; do not edit. Update: npm run schema:dump']
+    const parts = [
+      '-- Made by schema/dump.ts from the migrations; do not edit. Update: npm test -- -u tests/schema',
+    ]
     for (const row of tables.rows) {
       const body = [row.columns, row.constraints].filter((part) => part !== null).join(',\n')
       const partition = row.partition_key === null ? '' : ` partition by ${row.partition_key}`

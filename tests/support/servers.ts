@@ -30,7 +30,7 @@ export default async function setup(project: TestProject) {
   project.provide('postgresUrl', postgres.url)
   project.provide('redisUrl', redis.url)
   return async () => {
-    await Promise.all([postgres.stop(), redis.stop()])
+    await Promise.all([postgres.destroy(), redis.stop()])
     await rm(dir, { recursive: true, force: true })
   }
 }

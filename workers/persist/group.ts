@@ -9,7 +9,9 @@ import type { Sql } from '../../store/sql.ts'
 import { type Coalescer, coalesce } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { openCatalog } from './catalog.ts'
-import { IdentityRace, type Kept, keepEvents } from './keep.ts'
+import { rejectedEvent } from './failed.ts'
+import { type Kept, keepEvents } from './keep.ts'
+import { IdentityRace } from './people.ts'
 import { touchedBatches } from './touched.ts'
 
 /** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */

@@ -1,0 +1,407 @@
+-- Made by schema/dump.ts from the migrations; do not edit. Update: npm test -- -u tests/schema
+
+create table api_keys (
+  key_id bigint generated always as identity not null,
+  kind text not null,
+  source_id smallint,
+  name text default ''::text not null,
+  key_hash bytea not null,
+  last_four text not null,
+  allowed_origins text[] default '{}'::text[] not null,
+  allowed_ips text[] default '{}'::text[] not null,
+  rate_limit_per_second integer,
+  created_at timestamp with time zone default now() not null,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  UNIQUE (key_hash),
+  PRIMARY KEY (key_id),
+  FOREIGN KEY (source_id) REFERENCES sources(source_id),
+  CHECK (((kind = 'pub'::text) = (source_id IS NOT NULL))),
+  CHECK ((kind = ANY (ARRAY['pub'::text, 'sec'::text]))),
+  CHECK ((length(key_hash) = 32)),
+  CHECK ((rate_limit_per_second > 0))
+);
+
+create table archive_gaps (
+  batch_id text not null,
+  from_received timestamp with time zone not null,
+  to_received timestamp with time zone not null,
+  events integer not null,
+  created_at timestamp with time zone default now() not null,
+  filled_at timestamp with time zone,
+  PRIMARY KEY (batch_id)
+);
+
+create table audit_log (
+  audit_id bigint generated always as identity not null,
+  at timestamp with time zone default now() not null,
+  actor text not null,
+  action text not null,
+  target text default ''::text not null,
+  details jsonb default '{}'::jsonb not null,
+  PRIMARY KEY (audit_id)
+);
+
+create table campaign_channels (
+  campaign_id integer not null,
+  channel text not null,
+  template_id integer not null,
+  PRIMARY KEY (campaign_id, channel),
+  FOREIGN KEY (campaign_id) REFERENCES campaigns(campaign_id),
+  FOREIGN KEY (template_id) REFERENCES templates(template_id),
+  CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'webhook'::text, 'sms'::text])))
+);
+
+create table campaigns (
+  campaign_id integer generated always as identity not null,
+  name text not null,
+  segment_id integer not null,
+  status text default 'active'::text not null,
+  trigger_reasons text[] default '{event,time,late,merged}'::text[] not null,
+  created_at timestamp with time zone default now() not null,
+  UNIQUE (name),
+  PRIMARY KEY (campaign_id),
+  FOREIGN KEY (segment_id) REFERENCES segments(segment_id),
+  CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'archived'::text])))
+);
+
+create table dashboard_users (
+  user_id integer generated always as identity not null,
+  name text not null,
+  password_hash text not null,
+  role text not null,
+  created_at timestamp with time zone default now() not null,
+  UNIQUE (name),
+  PRIMARY KEY (user_id),
+  CHECK ((role = ANY (ARRAY['admin'::text, 'operator'::text, 'viewer'::text])))
+);
+
+create table deliveries (
+  bucket smallint not null,
+  delivery_key text not null,
+  channel text not null,
+  campaign_id integer not null,
+  profile_id bigint not null,
+  change_id bigint not null,
+  state text not null,
+  attempt integer default 0 not null,
+  lease_until timestamp with time zone,
+  provider_message_id text,
+  reason text,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  sent_at timestamp with time zone,
+  PRIMARY KEY (bucket, delivery_key),
+  CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'webhook'::text, 'sms'::text]))),
+  CHECK ((state = ANY (ARRAY['claimed'::text, 'sending'::text, 'waiting'::text, 'sent'::text, 'failed'::text, 'skipped'::text, 'suppressed'::text, 'unknown'::text])))
+) partition by RANGE (bucket);
+
+create table event_names (
+  event_id smallint generated always as identity not null,
+  type text not null,
+  name text not null,
+  source_id smallint,
+  first_seen timestamp with time zone default now() not null,
+  UNIQUE (type, name),
+  PRIMARY KEY (event_id)
+);
+
+create table events (
+  bucket smallint not null,
+  event_id smallint not null,
+  source_id smallint not null,
+  marks smallint not null,
+  profile_id bigint not null,
+  time timestamp with time zone not null,
+  received_at timestamp with time zone not null,
+  value bigint,
+  currency text,
+  message_id text not null,
+  user_id text,
+  anonymous_id text,
+  properties jsonb not null,
+  envelope json not null,
+  PRIMARY KEY (profile_id, event_id, "time", message_id, bucket)
+) partition by RANGE (bucket);
+
+create table failed_events (
+  failed_id bigint generated always as identity not null,
+  failed_key text not null,
+  stage text not null,
+  code text not null,
+  reason text not null,
+  sqlstate text,
+  source_id smallint,
+  message_id text,
+  payload text not null,
+  failed_at timestamp with time zone default now() not null,
+  replays integer default 0 not null,
+  replayed_at timestamp with time zone,
+  resolved_at timestamp with time zone,
+  UNIQUE (failed_key),
+  PRIMARY KEY (failed_id)
+);
+
+create table idempotency_keys (
+  key_hash bytea not null,
+  body_hash bytea not null,
+  status integer,
+  response jsonb,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (key_hash)
+);
+
+create table identities (
+  kind smallint not null,
+  value text not null,
+  profile_id bigint not null,
+  linked_at timestamp with time zone,
+  linked_message_id text,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (kind, value),
+  CHECK ((kind = ANY (ARRAY[0, 1])))
+);
+
+create table membership_changes (
+  bucket smallint not null,
+  change_id bigint default nextval('membership_change_numbers'::regclass) not null,
+  segment_id integer not null,
+  profile_id bigint not null,
+  op text not null,
+  reason text not null,
+  version integer not null,
+  effective_at timestamp with time zone not null,
+  recorded_at timestamp with time zone default clock_timestamp() not null,
+  announced_at timestamp with time zone,
+  PRIMARY KEY (bucket, change_id),
+  CHECK ((op = ANY (ARRAY['enter'::text, 'exit'::text]))),
+  CHECK ((reason = ANY (ARRAY['event'::text, 'time'::text, 'late'::text, 'merged'::text, 'erased'::text, 'rule_changed'::text, 'backfill'::text])))
+) partition by RANGE (bucket);
+
+create table memberships (
+  bucket smallint not null,
+  segment_id integer not null,
+  profile_id bigint not null,
+  entered_at timestamp with time zone not null,
+  version integer not null,
+  change_id bigint not null,
+  PRIMARY KEY (bucket, segment_id, profile_id)
+) partition by RANGE (bucket);
+
+create table message_ids (
+  id uuid not null,
+  hash bigint not null,
+  received_at timestamp with time zone not null,
+  PRIMARY KEY (id)
+);
+
+create table profile_merges (
+  merge_seq bigint generated always as identity not null,
+  loser_id bigint not null,
+  winner_id bigint not null,
+  anonymous_id text,
+  merged_at timestamp with time zone default now() not null,
+  PRIMARY KEY (merge_seq)
+);
+
+create table profiles (
+  bucket smallint not null,
+  profile_id bigint not null,
+  first_id text not null,
+  user_id text,
+  created_at timestamp with time zone default now() not null,
+  first_seen timestamp with time zone not null,
+  last_seen timestamp with time zone not null,
+  traits jsonb default '{}'::jsonb not null,
+  trait_times jsonb default '{}'::jsonb not null,
+  merged_into bigint,
+  PRIMARY KEY (bucket, profile_id)
+) partition by RANGE (bucket);
+
+create table schedule_runs (
+  run_id bigint generated always as identity not null,
+  task text not null,
+  started_at timestamp with time zone default now() not null,
+  finished_at timestamp with time zone,
+  outcome text,
+  counts jsonb default '{}'::jsonb not null,
+  error text,
+  PRIMARY KEY (run_id),
+  CHECK ((outcome = ANY (ARRAY['done'::text, 'failed'::text])))
+);
+
+create table schema_migrations (
+  version integer not null,
+  name text not null,
+  applied_at timestamp with time zone default now() not null,
+  PRIMARY KEY (version)
+);
+
+create table segment_timers (
+  bucket smallint not null,
+  profile_id bigint not null,
+  wake_at timestamp with time zone not null,
+  PRIMARY KEY (bucket, profile_id)
+) partition by RANGE (bucket);
+
+create table segment_versions (
+  segment_id integer not null,
+  version integer not null,
+  rule jsonb not null,
+  plan jsonb not null,
+  rule_hash text not null,
+  status text not null,
+  author text default ''::text not null,
+  note text default ''::text not null,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (segment_id, version),
+  FOREIGN KEY (segment_id) REFERENCES segments(segment_id),
+  CHECK ((status = ANY (ARRAY['draft'::text, 'building'::text, 'live'::text, 'retired'::text])))
+);
+
+create table segments (
+  segment_id integer generated always as identity not null,
+  slug text not null,
+  name text not null,
+  live_version integer,
+  created_at timestamp with time zone default now() not null,
+  archived_at timestamp with time zone,
+  UNIQUE (slug),
+  PRIMARY KEY (segment_id),
+  CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+);
+
+create table sessions (
+  bucket smallint not null,
+  profile_id bigint not null,
+  started_at timestamp with time zone not null,
+  ended_at timestamp with time zone not null,
+  events integer not null,
+  first_message_id text not null,
+  device text,
+  locale text,
+  campaign text,
+  landing_page text,
+  country text,
+  closed_at timestamp with time zone,
+  PRIMARY KEY (bucket, profile_id, started_at)
+) partition by RANGE (bucket);
+
+create table settings (
+  name text not null,
+  value jsonb not null,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (name)
+);
+
+create table shard_map (
+  from_bucket smallint not null,
+  to_bucket smallint not null,
+  shard smallint not null,
+  PRIMARY KEY (from_bucket),
+  CHECK ((to_bucket >= from_bucket))
+);
+
+create table sources (
+  source_id smallint generated always as identity not null,
+  name text not null,
+  accept_events_since timestamp with time zone,
+  created_at timestamp with time zone default now() not null,
+  UNIQUE (name),
+  PRIMARY KEY (source_id),
+  CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+create table suppressions (
+  channel text not null,
+  address_hash bytea not null,
+  reason text not null,
+  campaign_id integer,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (channel, address_hash),
+  CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'manual'::text])))
+);
+
+create table templates (
+  template_id integer generated always as identity not null,
+  name text not null,
+  channel text not null,
+  subject text default ''::text not null,
+  body text not null,
+  html text,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (template_id),
+  CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'webhook'::text, 'sms'::text])))
+);
+
+create table user_aggregates (
+  bucket smallint not null,
+  profile_id bigint not null,
+  computed_at timestamp with time zone not null,
+  events_30d integer not null,
+  sessions_30d integer not null,
+  orders_30d integer not null,
+  revenue_30d jsonb not null,
+  last_order_at timestamp with time zone,
+  PRIMARY KEY (bucket, profile_id)
+) partition by RANGE (bucket);
+
+CREATE INDEX archive_gaps_open ON archive_gaps USING btree (from_received) WHERE (filled_at IS NULL);
+
+CREATE INDEX deliveries_open ON ONLY deliveries USING btree (updated_at) WHERE (state = ANY (ARRAY['claimed'::text, 'sending'::text, 'waiting'::text]));
+
+CREATE INDEX deliveries_profile ON ONLY deliveries USING btree (profile_id, created_at);
+
+CREATE INDEX failed_events_open ON failed_events USING btree (stage, failed_id) WHERE (resolved_at IS NULL);
+
+CREATE INDEX identities_profile ON identities USING btree (profile_id);
+
+CREATE INDEX membership_changes_profile ON ONLY membership_changes USING btree (profile_id, change_id);
+
+CREATE INDEX membership_changes_unannounced ON ONLY membership_changes USING btree (recorded_at) WHERE (announced_at IS NULL);
+
+CREATE INDEX memberships_profile ON ONLY memberships USING btree (profile_id);
+
+CREATE INDEX memberships_segment ON ONLY memberships USING btree (segment_id, profile_id);
+
+CREATE INDEX message_ids_received_at ON message_ids USING brin (received_at);
+
+CREATE INDEX profile_merges_loser ON profile_merges USING btree (loser_id);
+
+CREATE INDEX profile_merges_winner ON profile_merges USING btree (winner_id, merged_at);
+
+CREATE INDEX schedule_runs_task ON schedule_runs USING btree (task, run_id);
+
+CREATE INDEX segment_timers_wake ON ONLY segment_timers USING btree (wake_at);
+
+CREATE INDEX sessions_open ON ONLY sessions USING btree (started_at) WHERE (closed_at IS NULL);
+
+CREATE OR REPLACE FUNCTION bucket_of(first_id text)
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN (((((('x'::text || substr(encode(sha256(convert_to(first_id, 'UTF8'::name)), 'hex'::text), 1, 8)))::bit(32))::bigint & '4294967295'::bigint) % (1024)::bigint))::smallint;
+
+CREATE OR REPLACE FUNCTION ensure_event_partition(range_no integer, week date)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+  parent text := 'events_b' || lpad(range_no::text, 2, '0');
+  child text := parent || '_' || to_char(week, 'YYYYMMDD');
+begin
+  if to_regclass(child) is not null then return false; end if;
+  perform pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || parent, 0));
+  if to_regclass(child) is not null then return false; end if;
+  execute format('create table %I (like %I including defaults including constraints including indexes)', child, parent);
+  execute format('create index on %I using brin (received_at)', child);
+  execute format('alter table %I attach partition %I for values from (%L) to (%L)',
+    parent, child, week::timestamp at time zone 'UTC', (week + 7)::timestamp at time zone 'UTC');
+  return true;
+end $function$;
+
+CREATE OR REPLACE FUNCTION week_of(at timestamp with time zone)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN (date_trunc('week'::text, (at AT TIME ZONE 'UTC'::text)))::date;
