@@ -23,7 +23,7 @@ export const NormalEvent = Type.Object({
   /** 64-bit hash (decimal string, signed) of what the message says, without times: same id + other hash = conflict. */
   hash: Type.String({ pattern: '^-?[0-9]{1,19}$' }),
   sourceId: Type.Integer({ minimum: 1, maximum: 32767 }),
-  type: Type.Union(EVENT_TYPES.map((type) => Type.Literal(type))),
+  type: Type.Enum([...EVENT_TYPES]),
   /** Event name of a track; page or screen name of those; '' for the other types. */
   name: Type.String({ maxLength: 200 }),
   userId: Type.Optional(Id),

@@ -29,7 +29,7 @@ export type TouchedUsers = Static<typeof TouchedUsers>
 /** One message to one person: everything else (address, template, state) is read at send time. */
 export const DeliveryJob = Type.Object({
   v: Type.Literal(1),
-  channel: Type.Union(CHANNELS.map((channel) => Type.Literal(channel))),
+  channel: Type.Enum([...CHANNELS]),
   /** Natural key of the delivery: campaign, entry (membership change) and channel. */
   deliveryKey: Type.String({ pattern: '^[A-Za-z0-9_-]{3,120}$' }),
   campaignId: Type.Integer({ minimum: 1 }),

@@ -12,15 +12,25 @@ export async function openStage(tx: Transaction): Promise<void> {
     create temporary table if not exists event_stage (
       ord integer, id uuid, hash bigint, bucket smallint, event_id smallint, source_id smallint, marks smallint,
       profile_id bigint, time timestamptz, received_at timestamptz, value bigint, currency text,
-      message_id text, user_id text, anonymous_id text, properties jsonb, envelope json
+      message_id text, user_id text, anonymous_id text, properties text, envelope text
     ) on commit delete rows`
 }
 
-/** Copies rows into the staging table in one stream; `ord` is the index in `rows`. */
+/**
+ * Copies rows into the staging table in one stream; `ord` is the index in `rows`. JSON is staged as text and parsed once,
+ * by the insert, whose errors carry their SQLSTATE.
+ */
 export async function copyToStage(tx: Transaction, rows: EventRow[]): Promise<void> {
-  const stream = await tx`copy event_stage from stdin`.writable()
-  const failed = new Promise<never>((_, reject) => stream.once('error', reject))
+  const copy = tx`copy event_stage from stdin`
+  const stream = await copy.writable()
   const done = once(stream, 'finish')
+  // The driver resolves the query when the stream opens and then reports a failed COPY to its spent `reject`, so that
+  // nothing would ever settle: this is where we hear of it.
+  const failed = new Promise<never>((_, reject) => {
+    Object.assign(copy, { reject })
+    stream.once('error', reject)
+  })
+  failed.catch(() => {})
   for (let from = 0; from < rows.length; from += 500) {
     const lines: string[] = []
     for (let ord = from; ord < Math.min(from + 500, rows.length); ord++) {
@@ -65,7 +75,7 @@ export async function keepStaged(tx: Transaction): Promise<{ ord: number; confli
       insert into events (bucket, event_id, source_id, marks, profile_id, time, received_at, value, currency,
         message_id, user_id, anonymous_id, properties, envelope)
       select s.bucket, s.event_id, s.source_id, s.marks, s.profile_id, s.time, s.received_at, s.value, s.currency,
-        s.message_id, s.user_id, s.anonymous_id, s.properties, s.envelope
+        s.message_id, s.user_id, s.anonymous_id, s.properties::jsonb, s.envelope::json
       from event_stage s
       join fresh using (id)
       on conflict (profile_id, event_id, time, message_id, bucket) do nothing

@@ -29,7 +29,7 @@ export type StoredFailedEvent = FailedEvent & {
 export async function recordFailedEvents(sql: Queryable, rows: FailedEvent[]): Promise<number> {
   if (rows.length === 0) return 0
   const values = rows.map((row) => ({
-    failed_key: row.failedKey.slice(0, 500),
+    failed_key: wellFormed(row.failedKey).slice(0, 500),
     stage: row.stage,
     code: row.code,
     reason: wellFormed(row.reason).slice(0, 1000),

@@ -33,11 +33,11 @@ export async function readIdentities(
   >`
     select i.kind, i.value, i.profile_id, i.linked_at, i.linked_message_id,
       case when ids.kind = 0 then true
-           when ids.linking then (
+           when ids.linking = 1 then (
              select p.user_id is not null from profiles p
              where p.bucket = (i.profile_id & 1023) and p.profile_id = i.profile_id)
            else false end as has_user
-    from unnest(${kinds}::smallint[], ${values}::text[], ${keys.map((key) => linking.has(key))}::boolean[])
+    from unnest(${kinds}::smallint[], ${values}::text[], ${keys.map((key) => (linking.has(key) ? 1 : 0))}::int[])
       as ids (kind, value, linking)
     join identities i on i.kind = ids.kind and i.value = ids.value`
   for (const row of rows) {

@@ -9,6 +9,7 @@ export type Queryable = Sql | Transaction
 
 /**
  * Opens a pool of at most `max` connections; idle ones close after 20 s so that a quiet deployment holds few.
+ * Array parameters hold numbers or strings only: the driver mistakes arrays of booleans and dates for their first element.
  * bigint columns come back as numbers: profile numbers and counts stay far below 2^53.
  */
 export function connectSql(options: {

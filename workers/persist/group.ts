@@ -2,11 +2,11 @@
 // rows are committed and the touched profiles are on their shards' queues. One bad row never fails its group: the group
 // is halved until the row stands alone, and it goes to failed_events.
 import type { segment } from '../../queues/pipeline.ts'
+import { type Coalescer, coalesce } from '../../runtime/coalesce.ts'
 import { errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import type { Sql } from '../../store/sql.ts'
-import { type Coalescer, coalesce } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { openCatalog } from './catalog.ts'
 import { rejectedEvent } from './failed.ts'

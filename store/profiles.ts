@@ -1,0 +1,117 @@
+// Reading people: which profile an id means, one profile with its ids and counts, and pages of profiles. Called by the
+// API and the dashboard's search; writing is in store/profiles-write.ts.
+import type { Queryable } from './sql.ts'
+
+export type ProfileRow = {
+  profileId: number
+  userId: string | null
+  firstSeen: Date
+  lastSeen: Date
+  createdAt: Date
+  traits: Record<string, unknown>
+}
+
+export type IdentityRow = {
+  kind: 'user' | 'anonymous'
+  value: string
+  linkedAt: Date | null
+  createdAt: Date
+}
+
+/** The profile that a user id means, after all merges; undefined when nobody has it. */
+export async function profileIdOfUser(sql: Queryable, userId: string): Promise<number | undefined> {
+  const [row] = await sql<{ profile_id: number }[]>`
+    select profile_id from identities where kind = 0 and value = ${userId}`
+  return row?.profile_id
+}
+
+/** The profile that an id of either kind means; a user id comes first. */
+export async function profileIdsOfAnyId(sql: Queryable, value: string): Promise<number[]> {
+  const rows = await sql<{ profile_id: number }[]>`
+    select profile_id from identities where kind in (0, 1) and value = ${value} order by kind`
+  return rows.map((row) => row.profile_id)
+}
+
+/** The profile that a number means today: the winner when it was merged away. A chain is followed to its end. */
+export async function survivingProfileId(sql: Queryable, profileId: number): Promise<number | undefined> {
+  const [row] = await sql<{ profile_id: number }[]>`
+    with recursive chain as (
+      select profile_id, merged_into, 1 as step
+      from profiles
+      where bucket = ${profileId % 1024} and profile_id = ${profileId}
+      union all
+      select p.profile_id, p.merged_into, chain.step + 1
+      from chain
+      join profiles p on p.bucket = (chain.merged_into & 1023) and p.profile_id = chain.merged_into
+      where chain.merged_into is not null and chain.step < 1000
+    )
+    select profile_id from chain where merged_into is null`
+  return row?.profile_id
+}
+
+/** One profile that was not merged away. */
+export async function readProfile(sql: Queryable, profileId: number): Promise<ProfileRow | undefined> {
+  const [row] = await sql<ProfileRow[]>`
+    select profile_id as "profileId", user_id as "userId", first_seen as "firstSeen", last_seen as "lastSeen",
+      created_at as "createdAt", traits
+    from profiles
+    where bucket = ${profileId % 1024} and profile_id = ${profileId} and merged_into is null`
+  return row
+}
+
+/** The ids a profile goes by, users first, then in order of appearance; at most `limit`. */
+export async function readIdentitiesOf(
+  sql: Queryable,
+  profileId: number,
+  limit: number,
+): Promise<IdentityRow[]> {
+  return sql<IdentityRow[]>`
+    select case kind when 0 then 'user' else 'anonymous' end as kind, value,
+      linked_at as "linkedAt", created_at as "createdAt"
+    from identities
+    where profile_id = ${profileId}
+    order by identities.kind, identities.created_at, value
+    limit ${limit}`
+}
+
+export type ProfileCounts = {
+  events: number
+  sessions: number
+  identities: number
+  segments: number
+  deliveries: number
+}
+
+/** Every event is in one session, so events are counted over a few session rows instead of over the events. */
+export async function countOfProfile(sql: Queryable, profileId: number): Promise<ProfileCounts> {
+  const bucket = profileId % 1024
+  const [row] = await sql<ProfileCounts[]>`
+    select s.events, s.sessions,
+      (select count(*)::int from identities where profile_id = ${profileId}) as identities,
+      (select count(*)::int from memberships where bucket = ${bucket} and profile_id = ${profileId}) as segments,
+      (select count(*)::int from deliveries where bucket = ${bucket} and profile_id = ${profileId}) as deliveries
+    from (
+      select coalesce(sum(events), 0)::int as events, count(*)::int as sessions
+      from sessions
+      where bucket = ${bucket} and profile_id = ${profileId}
+    ) s`
+  return row ?? { events: 0, sessions: 0, identities: 0, segments: 0, deliveries: 0 }
+}
+
+/** Profiles in key order (bucket, number) after `after`; `known` = only those with a user id. Needs the primary key. */
+export async function listProfiles(
+  sql: Queryable,
+  options: { known: boolean; after?: { bucket: number; profileId: number } | undefined; limit: number },
+): Promise<ProfileRow[]> {
+  const after = options.after ?? { bucket: 0, profileId: -1 }
+  return sql<ProfileRow[]>`
+    select profile_id as "profileId", user_id as "userId", first_seen as "firstSeen", last_seen as "lastSeen",
+      created_at as "createdAt", traits
+    from profiles
+    where bucket >= ${after.bucket}
+      and (bucket, profile_id) > (${after.bucket}, ${after.profileId})
+      and merged_into is null
+      ${options.known ? sql`and user_id is not null` : sql``}
+    order by bucket, profile_id
+    limit ${options.limit}`
+}
