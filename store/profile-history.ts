@@ -76,3 +76,21 @@ export async function listDeliveriesOf(
     order by created_ms desc, delivery_key desc
     limit ${options.limit}`
 }
+
+export type MembershipOfProfile = {
+  segmentId: number
+  slug: string
+  name: string
+  version: number
+  enteredAt: Date
+}
+
+/** The live segments a profile is in, by slug. */
+export async function listMembershipsOf(sql: Queryable, profileId: number): Promise<MembershipOfProfile[]> {
+  return sql<MembershipOfProfile[]>`
+    select m.segment_id as "segmentId", s.slug, s.name, m.version, m.entered_at as "enteredAt"
+    from memberships m
+    join segments s using (segment_id)
+    where m.bucket = ${profileId % 1024} and m.profile_id = ${profileId} and s.archived_at is null
+    order by s.slug`
+}

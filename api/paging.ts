@@ -1,0 +1,50 @@
+// Keyset pages: `limit` and an opaque `cursor`, which is the key of the last row shown. No offsets, so a page costs the
+// same wherever it is. Used by every list route.
+import Type, { type Static, type TSchema } from 'typebox'
+import { Value } from 'typebox/value'
+import { fail } from '../runtime/errors.ts'
+
+export const PageQuery = {
+  limit: Type.Integer({ minimum: 1, maximum: 500, default: 50, description: 'Rows a page', examples: [50] }),
+  cursor: Type.Optional(
+    Type.String({ maxLength: 1000, description: '`nextCursor` of the page before; absent = the first page' }),
+  ),
+}
+
+/** `{ data, nextCursor }`; `nextCursor` is null on the last page. */
+export function pageOf<Row extends TSchema>(row: Row) {
+  return Type.Object({ data: Type.Array(row), nextCursor: Type.Union([Type.String(), Type.Null()]) })
+}
+
+/** Cuts rows read with `limit + 1` to a page. */
+export function toPage<Row>(
+  rows: Row[],
+  limit: number,
+  keyOf: (row: Row) => unknown,
+): { data: Row[]; nextCursor: string | null } {
+  const data = rows.slice(0, limit)
+  const last = data.at(-1)
+  const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(keyOf(last)) : null
+  return { data, nextCursor }
+}
+
+export function encodeCursor(key: unknown): string {
+  return Buffer.from(JSON.stringify(key)).toString('base64url')
+}
+
+/** The key inside a cursor, checked against its shape; `invalid_request` when it was not made by us. */
+export function decodeCursor<Key extends TSchema>(
+  key: Key,
+  cursor: string | undefined,
+): Static<Key> | undefined {
+  if (cursor === undefined) return undefined
+  try {
+    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
+    if (Value.Check(key, value)) return value
+  } catch {
+    // Not JSON: the same answer as a wrong shape.
+  }
+  throw fail('invalid_request', 'query.cursor is not one of ours; take nextCursor of the page before', {
+    field: 'cursor',
+  })
+}

@@ -1,0 +1,160 @@
+// What one person did and was sent: events, sessions, segments, deliveries; newest first. Under a user id and, for
+// people without one, under a profile number.
+import Type from 'typebox'
+import type { HttpServer } from '../runtime/http.ts'
+import {
+  type EventOfProfile,
+  listDeliveriesOf,
+  listEventsOf,
+  listMembershipsOf,
+} from '../store/profile-history.ts'
+import { listSessionsOf } from '../store/sessions-read.ts'
+import type { ApiDeps } from './deps.ts'
+import { decodeCursor, PageQuery, pageOf, toPage } from './paging.ts'
+import { PROFILE_DOORS } from './profile-doors.ts'
+import { Session, toSession } from './sessions.ts'
+import { typed } from './typed.ts'
+
+const Nullable = Type.Union([Type.String(), Type.Null()])
+
+const Event = Type.Object({
+  messageId: Type.String({ examples: ['m-7f1c'] }),
+  type: Type.String({ examples: ['track'] }),
+  event: Type.String({ description: 'Name of a track, page or screen', examples: ['Order Completed'] }),
+  timestamp: Type.String({ format: 'date-time' }),
+  receivedAt: Type.String({ format: 'date-time' }),
+  sourceId: Type.Integer(),
+  userId: Nullable,
+  anonymousId: Nullable,
+  value: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'Minor units of `currency`',
+    examples: [4990],
+  }),
+  currency: Nullable,
+  properties: Type.Record(Type.String(), Type.Unknown()),
+  context: Type.Record(Type.String(), Type.Unknown()),
+})
+
+const Membership = Type.Object({
+  segmentId: Type.Integer(),
+  slug: Type.String({ examples: ['big-spenders'] }),
+  name: Type.String({ examples: ['Big spenders'] }),
+  version: Type.Integer(),
+  enteredAt: Type.String({ format: 'date-time' }),
+})
+
+const Delivery = Type.Object({
+  deliveryKey: Type.String(),
+  channel: Type.String({ examples: ['email'] }),
+  campaignId: Type.Integer(),
+  state: Type.String({ examples: ['sent'] }),
+  attempt: Type.Integer(),
+  reason: Nullable,
+  createdAt: Type.String({ format: 'date-time' }),
+  sentAt: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
+})
+
+const EventKey = Type.Object({ timeMs: Type.Number(), messageId: Type.String() })
+const SessionKey = Type.Object({ startedBeforeMs: Type.Number() })
+const DeliveryKey = Type.Object({ createdMs: Type.Number(), deliveryKey: Type.String() })
+
+const EventQuery = Type.Object(
+  {
+    ...PageQuery,
+    event: Type.Optional(
+      Type.String({ maxLength: 200, description: 'Only events of this name', examples: ['Order Completed'] }),
+    ),
+  },
+  { additionalProperties: false },
+)
+const PlainQuery = Type.Object(PageQuery, { additionalProperties: false })
+
+export function userHistoryRoutes(app: HttpServer, deps: ApiDeps): void {
+  for (const door of PROFILE_DOORS) historyRoutes(app, deps, door)
+}
+
+function historyRoutes(app: HttpServer, { sql }: ApiDeps, door: (typeof PROFILE_DOORS)[number]): void {
+  const about = (what: string) => ({
+    tags: [door.tag],
+    summary: `${what} of a ${door.noun}`,
+    params: door.params,
+  })
+  const routes = typed(app)
+
+  routes.get(
+    `${door.path}/events`,
+    { schema: { ...about('Events'), querystring: EventQuery, response: { 200: pageOf(Event) } } },
+    async ({ params, query }) => {
+      const rows = await listEventsOf(sql, await door.resolve(sql, params), {
+        after: decodeCursor(EventKey, query.cursor),
+        event: query.event,
+        limit: query.limit + 1,
+      })
+      const page = toPage(rows, query.limit, (row) => ({
+        timeMs: row.time.getTime(),
+        messageId: row.messageId,
+      }))
+      return { ...page, data: page.data.map(toEvent) }
+    },
+  )
+
+  routes.get(
+    `${door.path}/sessions`,
+    { schema: { ...about('Sessions'), querystring: PlainQuery, response: { 200: pageOf(Session) } } },
+    async ({ params, query }) => {
+      const rows = await listSessionsOf(sql, await door.resolve(sql, params), {
+        startedBeforeMs: decodeCursor(SessionKey, query.cursor)?.startedBeforeMs,
+        limit: query.limit + 1,
+      })
+      const page = toPage(rows, query.limit, (row) => ({ startedBeforeMs: row.startedAt.getTime() }))
+      return { ...page, data: page.data.map(toSession) }
+    },
+  )
+
+  routes.get(
+    `${door.path}/segments`,
+    { schema: { ...about('Segments'), response: { 200: Type.Object({ data: Type.Array(Membership) }) } } },
+    async ({ params }) => {
+      const rows = await listMembershipsOf(sql, await door.resolve(sql, params))
+      return { data: rows.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() })) }
+    },
+  )
+
+  routes.get(
+    `${door.path}/deliveries`,
+    { schema: { ...about('Deliveries'), querystring: PlainQuery, response: { 200: pageOf(Delivery) } } },
+    async ({ params, query }) => {
+      const rows = await listDeliveriesOf(sql, await door.resolve(sql, params), {
+        after: decodeCursor(DeliveryKey, query.cursor),
+        limit: query.limit + 1,
+      })
+      const page = toPage(rows, query.limit, (row) => ({
+        createdMs: row.createdAt.getTime(),
+        deliveryKey: row.deliveryKey,
+      }))
+      const data = page.data.map((row) => ({
+        ...row,
+        createdAt: row.createdAt.toISOString(),
+        sentAt: row.sentAt?.toISOString() ?? null,
+      }))
+      return { ...page, data }
+    },
+  )
+}
+
+function toEvent(row: EventOfProfile) {
+  return {
+    messageId: row.messageId,
+    type: row.type,
+    event: row.event,
+    timestamp: row.time.toISOString(),
+    receivedAt: row.receivedAt.toISOString(),
+    sourceId: row.sourceId,
+    userId: row.userId,
+    anonymousId: row.anonymousId,
+    value: row.value,
+    currency: row.currency,
+    properties: row.properties,
+    context: row.context ?? {},
+  }
+}
