@@ -376,6 +376,12 @@ CREATE INDEX segment_timers_wake ON ONLY segment_timers USING btree (wake_at);
 
 CREATE INDEX sessions_open ON ONLY sessions USING btree (started_at) WHERE (closed_at IS NULL);
 
+CREATE OR REPLACE FUNCTION at_ms(ms bigint)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN to_timestamp(((ms)::double precision / (1000)::double precision));
+
 CREATE OR REPLACE FUNCTION bucket_of(first_id text)
  RETURNS smallint
  LANGUAGE sql

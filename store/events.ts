@@ -11,7 +11,7 @@ export async function openStage(tx: Transaction): Promise<void> {
   await tx`
     create temporary table if not exists event_stage (
       ord integer, id uuid, hash bigint, bucket smallint, event_id smallint, source_id smallint, marks smallint,
-      profile_id bigint, time timestamptz, received_at timestamptz, value bigint, currency text,
+      profile_id bigint, time_ms bigint, received_ms bigint, value bigint, currency text,
       message_id text, user_id text, anonymous_id text, properties text, envelope text
     ) on commit delete rows`
 }
@@ -45,7 +45,7 @@ export async function copyToStage(tx: Transaction, rows: EventRow[]): Promise<vo
 
 function copyLine(ord: number, row: EventRow): string {
   const e = row.event
-  return `${ord}\t${row.id}\t${e.hash}\t${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${new Date(e.time).toISOString()}\t${new Date(e.receivedAt).toISOString()}\t${e.value ?? '\\N'}\t${e.currency ?? '\\N'}\t${escapeCopy(e.messageId)}\t${escapeOrNull(e.userId)}\t${escapeOrNull(e.anonymousId)}\t${escapeCopy(e.properties)}\t${escapeCopy(e.envelope)}\n`
+  return `${ord}\t${row.id}\t${e.hash}\t${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${e.time}\t${e.receivedAt}\t${e.value ?? '\\N'}\t${e.currency ?? '\\N'}\t${escapeCopy(e.messageId)}\t${escapeOrNull(e.userId)}\t${escapeOrNull(e.anonymousId)}\t${escapeCopy(e.properties)}\t${escapeCopy(e.envelope)}\n`
 }
 
 const COPY_SPECIAL = /[\\\t\n\r]/
@@ -68,13 +68,13 @@ export async function keepStaged(tx: Transaction): Promise<{ ord: number; confli
   const repeated = await tx<{ ord: number }[]>`
     with fresh as (
       insert into message_ids (id, hash, received_at)
-      select id, hash, received_at from event_stage order by id
+      select id, hash, at_ms(received_ms) from event_stage order by id
       on conflict (id) do nothing
       returning id
     ), kept as (
       insert into events (bucket, event_id, source_id, marks, profile_id, time, received_at, value, currency,
         message_id, user_id, anonymous_id, properties, envelope)
-      select s.bucket, s.event_id, s.source_id, s.marks, s.profile_id, s.time, s.received_at, s.value, s.currency,
+      select s.bucket, s.event_id, s.source_id, s.marks, s.profile_id, at_ms(s.time_ms), at_ms(s.received_ms), s.value, s.currency,
         s.message_id, s.user_id, s.anonymous_id, s.properties::jsonb, s.envelope::json
       from event_stage s
       join fresh using (id)

@@ -1,14 +1,15 @@
 // The identities table family: which profile an id means, and the log of merges that keeps concurrent groups honest.
 import type { IdKey, KnownId, Link } from '../domain/identity.ts'
+import { intArray, textArray } from './arrays.ts'
 import type { Queryable, Transaction } from './sql.ts'
 
 const USER = 0
 const ANONYMOUS = 1
 
-export function idColumns(keys: IdKey[]): { kinds: number[]; values: string[] } {
+function idColumns(keys: IdKey[]): { kinds: string; values: string } {
   return {
-    kinds: keys.map((key) => (key.startsWith('u:') ? USER : ANONYMOUS)),
-    values: keys.map((key) => key.slice(2)),
+    kinds: intArray(keys.map((key) => (key.startsWith('u:') ? USER : ANONYMOUS))),
+    values: textArray(keys.map((key) => key.slice(2))),
   }
 }
 
@@ -37,7 +38,7 @@ export async function readIdentities(
              select p.user_id is not null from profiles p
              where p.bucket = (i.profile_id & 1023) and p.profile_id = i.profile_id)
            else false end as has_user
-    from unnest(${kinds}::smallint[], ${values}::text[], ${keys.map((key) => (linking.has(key) ? 1 : 0))}::int[])
+    from unnest(${kinds}::smallint[], ${values}::text[], ${intArray(keys.map((key) => (linking.has(key) ? 1 : 0)))}::int[])
       as ids (kind, value, linking)
     join identities i on i.kind = ids.kind and i.value = ids.value`
   for (const row of rows) {
@@ -59,7 +60,7 @@ export async function takeProfileNumbers(tx: Queryable, buckets: number[]): Prom
   if (buckets.length === 0) return []
   const rows = await tx<{ profile_id: number }[]>`
     select (nextval('profile_numbers') << 10) | b.bucket as profile_id
-    from unnest(${buckets}::bigint[]) with ordinality as b (bucket, position)
+    from unnest(${intArray(buckets)}::bigint[]) with ordinality as b (bucket, position)
     order by b.position`
   return rows.map((row) => row.profile_id)
 }
@@ -77,9 +78,9 @@ export async function insertIdentities(tx: Transaction, identities: NewIdentity[
   const inserted = await tx`
     insert into identities (kind, value, profile_id, linked_at, linked_message_id)
     select * from unnest(
-      ${kinds}::smallint[], ${values}::text[], ${sorted.map((identity) => identity.profileId)}::bigint[],
+      ${kinds}::smallint[], ${values}::text[], ${intArray(sorted.map((identity) => identity.profileId))}::bigint[],
       ${sorted.map((identity) => (identity.link === undefined ? null : new Date(identity.link.time).toISOString()))}::timestamptz[],
-      ${sorted.map((identity) => identity.link?.messageId ?? null)}::text[])
+      ${textArray(sorted.map((identity) => identity.link?.messageId))}::text[])
     on conflict (kind, value) do nothing`
   return inserted.count === identities.length
 }
@@ -95,17 +96,28 @@ export async function updateLinks(
     update identities i
     set linked_at = l.linked_at, linked_message_id = l.message_id, profile_id = l.profile_id
     from unnest(
-      ${sorted.map((entry) => entry.key.slice(2))}::text[], ${sorted.map((entry) => entry.profileId)}::bigint[],
-      ${sorted.map((entry) => new Date(entry.link.time).toISOString())}::timestamptz[],
-      ${sorted.map((entry) => entry.link.messageId)}::text[]) as l (value, profile_id, linked_at, message_id)
+      ${textArray(sorted.map((entry) => entry.key.slice(2)))}::text[], ${intArray(sorted.map((entry) => entry.profileId))}::bigint[],
+      ${textArray(sorted.map((entry) => isoOf(entry.link)))}::timestamptz[],
+      ${textArray(sorted.map((entry) => entry.link.messageId))}::text[]) as l (value, profile_id, linked_at, message_id)
     where i.kind = ${ANONYMOUS} and i.value = l.value
       and (i.linked_at is null or (l.linked_at, l.message_id) < (i.linked_at, i.linked_message_id))`
 }
 
-/** The newest merge this transaction can see; merges after it are looked for before commit. */
-export async function lastMerge(tx: Queryable): Promise<number> {
-  const [row] = await tx<{ seq: number }[]>`select coalesce(max(merge_seq), 0) as seq from profile_merges`
-  return row?.seq ?? 0
+/** The newest merge this transaction can see, and who lost ids after `seen` (nobody, when nothing was seen before). */
+export async function mergesAfter(
+  tx: Queryable,
+  seen: number | undefined,
+): Promise<{ last: number; losers: number[] }> {
+  if (seen === undefined) {
+    const [row] = await tx<{ last: number }[]>`select coalesce(max(merge_seq), 0) as last from profile_merges`
+    return { last: row?.last ?? 0, losers: [] }
+  }
+  const rows = await tx<{ merge_seq: number; loser_id: number }[]>`
+    select merge_seq, loser_id from profile_merges where merge_seq > ${seen}`
+  return {
+    last: rows.reduce((last, row) => Math.max(last, row.merge_seq), seen),
+    losers: rows.map((row) => row.loser_id),
+  }
 }
 
 /**
@@ -123,7 +135,7 @@ export async function lockMerges(
   // A statement of its own: it sees what was committed while this one waited for the lock.
   const rows = await tx`
     select 1 from profile_merges
-    where merge_seq > ${options.afterMerge} and loser_id = any(${options.profileIds}::bigint[])
+    where merge_seq > ${options.afterMerge} and loser_id = any(${intArray(options.profileIds)}::bigint[])
     limit 1`
   return rows.length > 0
 }
@@ -133,6 +145,10 @@ export async function recentLosers(sql: Queryable, winnerIds: number[]): Promise
   if (winnerIds.length === 0) return []
   const rows = await sql<{ loser_id: number }[]>`
     select distinct loser_id from profile_merges
-    where winner_id = any(${winnerIds}::bigint[]) and merged_at > now() - interval '1 day'`
+    where winner_id = any(${intArray(winnerIds)}::bigint[]) and merged_at > now() - interval '1 day'`
   return rows.map((row) => row.loser_id)
+}
+
+function isoOf(link: Link | undefined): string | undefined {
+  return link === undefined ? undefined : new Date(link.time).toISOString()
 }

@@ -2,6 +2,7 @@
 // store/profiles.ts.
 import type { Session } from '../domain/sessions.ts'
 import type { TraitState } from '../domain/traits.ts'
+import { intArray, textArray } from './arrays.ts'
 import type { Transaction } from './sql.ts'
 
 export type NewProfileRow = {
@@ -17,10 +18,11 @@ export async function insertProfiles(tx: Transaction, profiles: NewProfileRow[])
   if (profiles.length === 0) return
   await tx`
     insert into profiles (bucket, profile_id, first_id, user_id, first_seen, last_seen)
-    select * from unnest(
-      ${profiles.map((p) => p.bucket)}::smallint[], ${profiles.map((p) => p.profileId)}::bigint[],
-      ${profiles.map((p) => p.firstId)}::text[], ${profiles.map((p) => p.userId ?? null)}::text[],
-      ${profiles.map((p) => iso(p.firstSeen))}::timestamptz[], ${profiles.map((p) => iso(p.lastSeen))}::timestamptz[])`
+    select bucket, profile_id, first_id, user_id, at_ms(first_seen), at_ms(last_seen) from unnest(
+      ${intArray(profiles.map((p) => p.bucket))}::smallint[], ${intArray(profiles.map((p) => p.profileId))}::bigint[],
+      ${textArray(profiles.map((p) => p.firstId))}::text[], ${textArray(profiles.map((p) => p.userId ?? null))}::text[],
+      ${intArray(profiles.map((p) => p.firstSeen))}::bigint[], ${intArray(profiles.map((p) => p.lastSeen))}::bigint[])
+      as p (bucket, profile_id, first_id, user_id, first_seen, last_seen)`
 }
 
 /** A profile that was anonymous gets its user id; one that has one keeps it. */
@@ -31,7 +33,7 @@ export async function setUserIds(
   if (users.length === 0) return
   await tx`
     update profiles p set user_id = u.user_id
-    from unnest(${users.map((u) => u.profileId)}::bigint[], ${users.map((u) => u.userId)}::text[]) as u (profile_id, user_id)
+    from unnest(${intArray(users.map((u) => u.profileId))}::bigint[], ${textArray(users.map((u) => u.userId))}::text[]) as u (profile_id, user_id)
     where p.bucket = (u.profile_id & 1023) and p.profile_id = u.profile_id and p.user_id is null`
 }
 
@@ -47,10 +49,10 @@ export async function touchProfiles(
   const sorted = [...seen].sort((a, b) => a.profileId - b.profileId)
   await tx`
     update profiles p
-    set first_seen = least(p.first_seen, s.first), last_seen = greatest(p.last_seen, s.last)
+    set first_seen = least(p.first_seen, at_ms(s.first)), last_seen = greatest(p.last_seen, at_ms(s.last))
     from unnest(
-      ${sorted.map((s) => s.profileId)}::bigint[], ${sorted.map((s) => s.profileId % 1024)}::smallint[],
-      ${sorted.map((s) => iso(s.first))}::timestamptz[], ${sorted.map((s) => iso(s.last))}::timestamptz[])
+      ${intArray(sorted.map((s) => s.profileId))}::bigint[], ${intArray(sorted.map((s) => s.profileId % 1024))}::smallint[],
+      ${intArray(sorted.map((s) => s.first))}::bigint[], ${intArray(sorted.map((s) => s.last))}::bigint[])
       as s (profile_id, bucket, first, last)
     where p.bucket = s.bucket and p.profile_id = s.profile_id`
 }
@@ -62,7 +64,7 @@ export async function readTraits(tx: Transaction, profileIds: number[]): Promise
   >`
     select p.profile_id, p.traits, p.trait_times
     from profiles p
-    join unnest(${profileIds}::bigint[]) as ids (profile_id) on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id`
+    join unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id) on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id`
   return new Map(rows.map((row) => [row.profile_id, { traits: row.traits, times: row.trait_times }]))
 }
 
@@ -73,12 +75,37 @@ export async function writeTraits(tx: Transaction, states: Map<number, TraitStat
     update profiles p
     set traits = t.traits::jsonb, trait_times = t.times::jsonb
     from unnest(
-      ${ids}::bigint[], ${[...states.values()].map((s) => JSON.stringify(s.traits))}::text[],
-      ${[...states.values()].map((s) => JSON.stringify(s.times))}::text[]) as t (profile_id, traits, times)
+      ${intArray(ids)}::bigint[], ${textArray([...states.values()].map((s) => JSON.stringify(s.traits)))}::text[],
+      ${textArray([...states.values()].map((s) => JSON.stringify(s.times)))}::text[]) as t (profile_id, traits, times)
     where p.bucket = (t.profile_id & 1023) and p.profile_id = t.profile_id`
 }
 
 export type SessionPiece = Session & { profileId: number }
+
+/**
+ * The common case in one statement: a piece that continues the profile's latest session lengthens it. At most one piece
+ * a profile. Returns the profiles that this was right for; the others go through reading, merging and writing.
+ */
+export async function extendLatestSessions(tx: Transaction, pieces: SessionPiece[]): Promise<Set<number>> {
+  if (pieces.length === 0) return new Set()
+  const rows = await tx<{ profile_id: number }[]>`
+    update sessions s
+    set ended_at = greatest(s.ended_at, at_ms(piece.ended_at)), events = s.events + piece.events, closed_at = null
+    from unnest(
+      ${intArray(pieces.map((p) => p.profileId))}::bigint[], ${intArray(pieces.map((p) => p.profileId % 1024))}::smallint[],
+      ${intArray(pieces.map((p) => p.startedAt))}::bigint[], ${intArray(pieces.map((p) => p.endedAt))}::bigint[],
+      ${intArray(pieces.map((p) => p.events))}::int[]) as piece (profile_id, bucket, started_at, ended_at, events)
+    cross join lateral (
+      select x.started_at from sessions x
+      where x.bucket = piece.bucket and x.profile_id = piece.profile_id
+      order by x.started_at desc limit 1
+    ) latest
+    where s.bucket = piece.bucket and s.profile_id = piece.profile_id and s.started_at = latest.started_at
+      and at_ms(piece.started_at) > s.started_at
+      and at_ms(piece.started_at) <= s.ended_at + interval '30 minutes'
+    returning s.profile_id`
+  return new Set(rows.map((row) => row.profile_id))
+}
 
 /** Stored sessions that a piece touches (within 30 minutes): those starting near it, and the one running into it. */
 export async function readNearSessions(tx: Transaction, pieces: SessionPiece[]): Promise<SessionPiece[]> {
@@ -99,10 +126,11 @@ export async function readNearSessions(tx: Transaction, pieces: SessionPiece[]):
   >`
     select distinct on (s.profile_id, s.started_at)
       s.profile_id, s.started_at, s.ended_at, s.events, s.first_message_id, s.device, s.locale, s.campaign, s.landing_page, s.country
-    from unnest(
-      ${pieces.map((p) => p.profileId)}::bigint[], ${pieces.map((p) => p.profileId % 1024)}::smallint[],
-      ${pieces.map((p) => iso(p.startedAt))}::timestamptz[], ${pieces.map((p) => iso(p.endedAt))}::timestamptz[])
-      as piece (profile_id, bucket, started_at, ended_at)
+    from (
+      select profile_id, bucket, at_ms(started_at) as started_at, at_ms(ended_at) as ended_at from unnest(
+      ${intArray(pieces.map((p) => p.profileId))}::bigint[], ${intArray(pieces.map((p) => p.profileId % 1024))}::smallint[],
+      ${intArray(pieces.map((p) => p.startedAt))}::bigint[], ${intArray(pieces.map((p) => p.endedAt))}::bigint[])
+      as piece (profile_id, bucket, started_at, ended_at)) piece
     cross join lateral (
       select * from sessions
       where bucket = piece.bucket and profile_id = piece.profile_id
@@ -138,9 +166,9 @@ export async function deleteSessions(
   await tx`
     delete from sessions s
     using unnest(
-      ${sessions.map((s) => s.profileId)}::bigint[], ${sessions.map((s) => s.profileId % 1024)}::smallint[],
-      ${sessions.map((s) => iso(s.startedAt))}::timestamptz[]) as gone (profile_id, bucket, started_at)
-    where s.bucket = gone.bucket and s.profile_id = gone.profile_id and s.started_at = gone.started_at`
+      ${intArray(sessions.map((s) => s.profileId))}::bigint[], ${intArray(sessions.map((s) => s.profileId % 1024))}::smallint[],
+      ${intArray(sessions.map((s) => s.startedAt))}::bigint[]) as gone (profile_id, bucket, started_at)
+    where s.bucket = gone.bucket and s.profile_id = gone.profile_id and s.started_at = at_ms(gone.started_at)`
 }
 
 /** Writes whole sessions; one that grew is open again until the next closing. */
@@ -148,19 +176,17 @@ export async function upsertSessions(tx: Transaction, sessions: SessionPiece[]):
   if (sessions.length === 0) return
   await tx`
     insert into sessions (bucket, profile_id, started_at, ended_at, events, first_message_id, device, locale, campaign, landing_page, country)
-    select * from unnest(
-      ${sessions.map((s) => s.profileId % 1024)}::smallint[], ${sessions.map((s) => s.profileId)}::bigint[],
-      ${sessions.map((s) => iso(s.startedAt))}::timestamptz[], ${sessions.map((s) => iso(s.endedAt))}::timestamptz[],
-      ${sessions.map((s) => s.events)}::int[], ${sessions.map((s) => s.firstMessageId)}::text[],
-      ${sessions.map((s) => s.landing.device ?? null)}::text[], ${sessions.map((s) => s.landing.locale ?? null)}::text[],
-      ${sessions.map((s) => s.landing.campaign ?? null)}::text[], ${sessions.map((s) => s.landing.page ?? null)}::text[],
-      ${sessions.map((s) => s.landing.country ?? null)}::text[])
+    select bucket, profile_id, at_ms(started_at), at_ms(ended_at), events, first_message_id, device, locale, campaign, landing_page, country
+    from unnest(
+      ${intArray(sessions.map((s) => s.profileId % 1024))}::smallint[], ${intArray(sessions.map((s) => s.profileId))}::bigint[],
+      ${intArray(sessions.map((s) => s.startedAt))}::bigint[], ${intArray(sessions.map((s) => s.endedAt))}::bigint[],
+      ${intArray(sessions.map((s) => s.events))}::int[], ${textArray(sessions.map((s) => s.firstMessageId))}::text[],
+      ${textArray(sessions.map((s) => s.landing.device ?? null))}::text[], ${textArray(sessions.map((s) => s.landing.locale ?? null))}::text[],
+      ${textArray(sessions.map((s) => s.landing.campaign ?? null))}::text[], ${textArray(sessions.map((s) => s.landing.page ?? null))}::text[],
+      ${textArray(sessions.map((s) => s.landing.country ?? null))}::text[])
+      as s (bucket, profile_id, started_at, ended_at, events, first_message_id, device, locale, campaign, landing_page, country)
     on conflict (bucket, profile_id, started_at) do update
     set ended_at = excluded.ended_at, events = excluded.events, first_message_id = excluded.first_message_id,
       device = excluded.device, locale = excluded.locale, campaign = excluded.campaign,
       landing_page = excluded.landing_page, country = excluded.country, closed_at = null`
-}
-
-function iso(timeMs: number): string {
-  return new Date(timeMs).toISOString()
 }

@@ -5,6 +5,11 @@ create function bucket_of(first_id text) returns smallint
 language sql immutable parallel safe strict
 return ((('x' || substr(encode(sha256(convert_to(first_id, 'UTF8')), 'hex'), 1, 8))::bit(32)::bigint & 4294967295) % 1024)::smallint;
 
+-- Milliseconds since the epoch as a time, exact to the millisecond.
+create function at_ms(ms bigint) returns timestamptz
+language sql immutable parallel safe strict
+return to_timestamp(ms::double precision / 1000);
+
 -- Event names as small numbers. type and name together: a track named 'page' is not a page.
 create table event_names (
   event_id smallint generated always as identity primary key,

@@ -4,6 +4,7 @@ import { mergeTraits, type TraitState, traitsOf } from '../../domain/traits.ts'
 import type { EventRow } from '../../store/events.ts'
 import {
   deleteSessions,
+  extendLatestSessions,
   readNearSessions,
   readTraits,
   type SessionPiece,
@@ -58,10 +59,18 @@ async function applyTraits(tx: Transaction, stated: Map<number, TraitState>): Pr
 }
 
 async function applySessions(tx: Transaction, points: Map<number, SessionPiece[]>): Promise<void> {
-  const pieces: SessionPiece[] = []
+  const single: SessionPiece[] = []
+  const several: SessionPiece[] = []
   for (const [profileId, list] of points) {
-    for (const session of mergeSessions(list)) pieces.push({ ...session, profileId })
+    const pieces = mergeSessions(list).map((session) => ({ ...session, profileId }))
+    if (pieces.length === 1) single.push(...pieces)
+    else several.push(...pieces)
   }
+  const extended = await extendLatestSessions(tx, single)
+  await mergeIntoStored(tx, [...several, ...single.filter((piece) => !extended.has(piece.profileId))])
+}
+
+async function mergeIntoStored(tx: Transaction, pieces: SessionPiece[]): Promise<void> {
   const stored = await readNearSessions(tx, pieces)
   const byProfile = Map.groupBy([...stored, ...pieces], (piece) => piece.profileId)
   const written: SessionPiece[] = []

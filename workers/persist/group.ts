@@ -10,7 +10,8 @@ import type { Sql } from '../../store/sql.ts'
 import type { PoolDeps } from '../define.ts'
 import { openCatalog } from './catalog.ts'
 import { rejectedEvent } from './failed.ts'
-import { type Kept, keepEvents } from './keep.ts'
+import { createIdCache } from './id-cache.ts'
+import { type Kept, keepEvents, type Memory } from './keep.ts'
 import { IdentityRace } from './people.ts'
 import { touchedBatches } from './touched.ts'
 
@@ -26,14 +27,14 @@ type Deps = PoolDeps<typeof segment>
 export type Persister = { add(batch: NormalBatch): Promise<void>; close(): Promise<void> }
 
 export function openPersister(deps: Deps): Persister {
-  const catalog = openCatalog(deps.sql)
+  const memory: Memory = { catalog: openCatalog(deps.sql), ids: createIdCache() }
   const coalescer: Coalescer<NormalBatch> = coalesce({
     maxWeight: GROUP_EVENTS,
     maxWaitMs: GROUP_WAIT_MS,
     parallel: PARALLEL_GROUPS,
     flush: async (batches) => {
       const events = batches.flatMap((batch) => batch.events)
-      const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.sql, catalog, group))
+      const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.sql, memory, group))
       await deps.send<typeof segment>(...touchedBatches(batches, kept, deps.config.shards))
       observe(deps, events, kept)
     },
@@ -42,19 +43,15 @@ export function openPersister(deps: Deps): Persister {
 }
 
 /** One transaction, started again when another group claimed one of its ids or merged one of its profiles meanwhile. */
-async function keepOnce(
-  sql: Sql,
-  catalog: ReturnType<typeof openCatalog>,
-  events: NormalEvent[],
-): Promise<Kept> {
+async function keepOnce(sql: Sql, memory: Memory, events: NormalEvent[]): Promise<Kept> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await keepEvents(sql, catalog, events)
+      return await keepEvents(sql, memory, events)
     } catch (error) {
       if (error instanceof IdentityRace && attempt < IDENTITY_RACE_TRIES) continue
       // A partition dropped by retention while its name was cached: look again, once.
       if (errorCodeOf(error) === '23514' && attempt === 1) {
-        catalog.forgetPartitions()
+        memory.catalog.forgetPartitions()
         continue
       }
       throw error

@@ -1,6 +1,6 @@
 // One group of events in one transaction, as a list of verbs: resolve who they belong to, stage, keep each message
 // once, then let what is derived (profiles, traits, sessions) follow from the rows that were really new.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type IdKey, ownerKey } from '../../domain/identity.ts'
 import { fail } from '../../runtime/errors.ts'
 import type { NormalEvent } from '../../schema/event.ts'
@@ -11,6 +11,7 @@ import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
 import type { Catalog } from './catalog.ts'
 import { derive } from './derive.ts'
 import { conflictingEvent } from './failed.ts'
+import type { IdCache } from './id-cache.ts'
 import { finishPeople, type People, resolvePeople } from './people.ts'
 
 /** Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2). */
@@ -23,13 +24,17 @@ export type Kept = {
   touched: Touched[]
 }
 
+/** What a process remembers between groups. */
+export type Memory = { catalog: Catalog; ids: IdCache }
+
 const LATE_MS = 24 * 60 * 60 * 1000
 
-export async function keepEvents(sql: Sql, catalog: Catalog, events: NormalEvent[]): Promise<Kept> {
+export async function keepEvents(sql: Sql, memory: Memory, events: NormalEvent[]): Promise<Kept> {
+  const { catalog, ids } = memory
   const { unique, conflicting, repeated } = withoutRepeats(events)
   const eventIds = await catalog.eventIds(unique)
-  return inTransaction(sql, async (tx) => {
-    const people = await resolvePeople(tx, unique)
+  const { kept, people } = await inTransaction(sql, async (tx) => {
+    const people = await resolvePeople(tx, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)
     await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))
     await openStage(tx)
@@ -44,14 +49,17 @@ export async function keepEvents(sql: Sql, catalog: Catalog, events: NormalEvent
     await recordFailedEvents(tx, conflicts.map(conflictingEvent))
     await derive(tx, fresh)
     await finishPeople(tx, people)
-    return {
+    const kept: Kept = {
       events: fresh.length,
       duplicates: before.size - seenBefore.filter((row) => row.conflict).length + repeated,
       conflicts: conflicts.length,
       failed: 0,
       touched: await touchedOf(tx, rows, people),
     }
+    return { kept, people }
   })
+  people.remember()
+  return kept
 }
 
 /** Repeats inside the group: the same payload counts as a duplicate, another payload as a conflict. */
@@ -73,7 +81,7 @@ function toRows(events: NormalEvent[], eventIds: number[], profileOf: Map<IdKey,
     const key = ownerKey(event)
     const profileId = key === undefined ? undefined : profileOf.get(key)
     if (profileId === undefined) throw fail('invalid_event', `message has neither userId nor anonymousId`)
-    const id = createHash('sha256').update(event.messageId).digest('hex').slice(0, 32)
+    const id = hash('sha256', event.messageId, 'hex').slice(0, 32)
     return { event, id, eventId: eventIds[i] ?? 0, bucket: profileId % 1024, profileId }
   })
 }

@@ -4,6 +4,7 @@ import { bucketOf } from '../../domain/buckets.ts'
 import {
   type IdKey,
   idsOf,
+  type KnownId,
   type Mention,
   ownerKey,
   type ProfileRef,
@@ -13,7 +14,6 @@ import {
 import type { NormalEvent } from '../../schema/event.ts'
 import {
   insertIdentities,
-  lastMerge,
   lockMerges,
   readIdentities,
   takeProfileNumbers,
@@ -22,6 +22,7 @@ import {
 import { mergeProfiles, moveAnonymous } from '../../store/merges.ts'
 import { insertProfiles, setUserIds } from '../../store/profiles-write.ts'
 import type { Transaction } from '../../store/sql.ts'
+import type { IdCache } from './id-cache.ts'
 
 export type People = {
   profileOf: Map<IdKey, number>
@@ -29,6 +30,8 @@ export type People = {
   numberOf(ref: ProfileRef): number
   afterMerge: number
   linkingProfiles: number[]
+  /** To be called after the commit. */
+  remember(): void
 }
 
 /** Another group claimed an id or merged a profile of this one; starting again finds its work. */
@@ -36,11 +39,10 @@ export class IdentityRace extends Error {
   override readonly name = 'IdentityRace'
 }
 
-export async function resolvePeople(tx: Transaction, events: NormalEvent[]): Promise<People> {
+export async function resolvePeople(tx: Transaction, events: NormalEvent[], cache: IdCache): Promise<People> {
   const { keys, linking } = collectIds(events)
-  const afterMerge = await lastMerge(tx)
-  const known = await readIdentities(tx, [...keys], linking)
-  const resolution = resolveIdentities(events, known)
+  const afterMerge = await cache.sync(tx)
+  const { known, resolution } = await resolveKnown(tx, events, { keys, linking, cache })
   const buckets = resolution.newProfiles.map((profile) => bucketOf(profile.firstId))
   const numbers = await takeProfileNumbers(tx, buckets)
   const refs = new Map(resolution.newProfiles.map((profile, i) => [profile.ref, numbers[i] ?? 0]))
@@ -72,7 +74,55 @@ export async function resolvePeople(tx: Transaction, events: NormalEvent[]): Pro
     }),
   )
   const linkingProfiles = [...linking].flatMap((key) => profileOf.get(key) ?? [])
-  return { profileOf, resolution, numberOf, afterMerge, linkingProfiles: [...new Set(linkingProfiles)] }
+  return {
+    remember: () => cache.put(entriesToRemember(known, resolution, numberOf)),
+    profileOf,
+    resolution,
+    numberOf,
+    afterMerge,
+    linkingProfiles: [...new Set(linkingProfiles)],
+  }
+}
+
+/**
+ * Decides with what the cache knows; when that would join people, decides again with what the table says of the ids
+ * that appear beside each other, because a cached link or a missing user may be older than the table's.
+ */
+async function resolveKnown(
+  tx: Transaction,
+  events: NormalEvent[],
+  ids: { keys: Set<IdKey>; linking: Set<IdKey>; cache: IdCache },
+): Promise<{ known: Map<IdKey, KnownId>; resolution: Resolution }> {
+  const known = new Map<IdKey, KnownId>()
+  const missing: IdKey[] = []
+  for (const key of ids.keys) {
+    const cached = ids.cache.get(key)
+    if (cached === undefined || (!cached.hasUser && ids.linking.has(key))) missing.push(key)
+    else known.set(key, cached)
+  }
+  for (const [key, stored] of await readIdentities(tx, missing, ids.linking)) known.set(key, stored)
+  const resolution = resolveIdentities(events, known)
+  const joins =
+    resolution.merges.length + resolution.moves.length + resolution.gainedUser.length > 0 ||
+    resolution.newIdentities.some((identity) => identity.ref >= 0)
+  if (!joins || missing.length === ids.keys.size) return { known, resolution }
+  const read = new Set(missing)
+  const again = [...ids.linking].filter((key) => !read.has(key))
+  for (const [key, stored] of await readIdentities(tx, again, ids.linking)) known.set(key, stored)
+  return { known, resolution: resolveIdentities(events, known) }
+}
+
+/** Ids whose profile this group does not change: what was read, and what it claimed. */
+function* entriesToRemember(
+  known: Map<IdKey, KnownId>,
+  resolution: Resolution,
+  numberOf: (ref: ProfileRef) => number,
+): Generator<[IdKey, KnownId]> {
+  if (resolution.merges.length + resolution.moves.length > 0) return
+  yield* known
+  for (const { key, ref, link } of resolution.newIdentities) {
+    yield [key, { profileId: numberOf(ref), hasUser: key.startsWith('u:') || link !== undefined, link }]
+  }
 }
 
 /** All ids of the group, and those that appear beside another id (only these can merge anything). */
