@@ -1,0 +1,37 @@
+// Mounts everything under /api/v1 on a server made by runtime/http.ts, and the description at /api/docs. The collector
+// may share the server: mount this first, so that its routes are described too. Never imports workers.
+
+import { createKeyAuth } from '../runtime/auth.ts'
+import type { HttpServer } from '../runtime/http.ts'
+import { findKey } from '../store/keys.ts'
+import { admitSecretKeys } from './admission.ts'
+import { auditRoutes } from './audit.ts'
+import type { ApiDeps } from './deps.ts'
+import { failedEventRoutes } from './failed-events.ts'
+import { installIdempotency } from './idempotency.ts'
+import { keyRoutes } from './keys.ts'
+import { registerOpenApi } from './openapi.ts'
+import { queueRoutes } from './queues.ts'
+import { sessionRoutes } from './sessions.ts'
+import { sourceRoutes } from './sources.ts'
+import { useSchemaChecks } from './typed.ts'
+import { userHistoryRoutes } from './user-history.ts'
+import { userRoutes } from './users.ts'
+
+export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
+  await registerOpenApi(app, { publicUrl: deps.publicUrl })
+  await app.register(async (api) => {
+    const auth = createKeyAuth({ findKey: (hash) => findKey(deps.sql, hash), clock: deps.clock })
+    useSchemaChecks(api)
+    admitSecretKeys(api, auth)
+    installIdempotency(api, { sql: deps.sql, secret: deps.secret })
+    userRoutes(api, deps)
+    userHistoryRoutes(api, deps)
+    sessionRoutes(api, deps)
+    sourceRoutes(api, deps)
+    keyRoutes(api, deps, auth)
+    failedEventRoutes(api, deps)
+    queueRoutes(api, deps)
+    auditRoutes(api, deps)
+  })
+}

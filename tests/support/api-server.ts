@@ -1,0 +1,65 @@
+// A listening API of one world, with a secret key, and a small client for it. The caller closes it before the world.
+import { randomBytes } from 'node:crypto'
+import { mountApi } from '../../api/app.ts'
+import type { ApiDeps } from '../../api/deps.ts'
+import { createHttpServer } from '../../runtime/http.ts'
+import { issueKey } from '../../store/keys.ts'
+import type { World } from './world.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: answers are read member by member in assertions
+export type Answer = { status: number; headers: Headers; body: any; text: string }
+
+export type ApiServer = Awaited<ReturnType<typeof startApi>>
+
+export async function startApi(world: World) {
+  const app = createHttpServer({ log: world.log, bodyLimitBytes: world.config.maxRequestBytes })
+  const deps: ApiDeps = {
+    sql: world.sql,
+    cache: world.cache,
+    config: world.config,
+    clock: world.clock,
+    log: world.log,
+    metrics: world.metrics,
+    sender: world.sender,
+    depth: world.depth,
+    publicUrl: 'http://127.0.0.1:8080',
+    secret: 'a secret of this test',
+  }
+  await mountApi(app, deps)
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const { key, keyId } = await issueKey(world.sql, { kind: 'sec', name: 'test' }, randomBytes(16))
+
+  async function call(
+    method: string,
+    path: string,
+    options: { body?: unknown; key?: string | null; headers?: Record<string, string> } = {},
+  ): Promise<Answer> {
+    const bearer = options.key === null ? {} : { authorization: `Bearer ${options.key ?? key}` }
+    const typeHeader = options.body === undefined ? {} : { 'content-type': 'application/json' }
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { ...bearer, ...typeHeader, ...options.headers },
+      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+    })
+    const text = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json') === true
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: isJson ? JSON.parse(text) : undefined,
+    }
+  }
+
+  return {
+    url,
+    key,
+    keyId,
+    app,
+    call,
+    get: (path: string) => call('GET', path),
+    post: (path: string, body?: unknown, headers?: Record<string, string>) =>
+      call('POST', path, { body, ...(headers === undefined ? {} : { headers }) }),
+    close: () => app.close(),
+  }
+}
