@@ -53,7 +53,8 @@ export function toSegmentMessage(
 ): { message: JsonObject } | { field: string; reason: string } {
   if (!isJsonObject(event)) return { field: '', reason: 'must be an object' }
   for (const field in event) {
-    if (!FIELDS.has(field)) {
+    // The key may come in the event too; it is not copied.
+    if (!FIELDS.has(field) && field !== 'writeKey') {
       return { field: field.slice(0, 64), reason: `is not a field: ${ECOMMERCE_FIELDS.join(', ')}` }
     }
   }

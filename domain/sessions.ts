@@ -5,11 +5,11 @@
 export const SESSION_GAP_MS = 30 * 60 * 1000
 
 export type Landing = {
-  device?: string | undefined
-  locale?: string | undefined
-  campaign?: string | undefined
-  page?: string | undefined
-  country?: string | undefined
+  device?: string
+  locale?: string
+  campaign?: string
+  page?: string
+  country?: string
 }
 
 export type Session = {

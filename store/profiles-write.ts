@@ -149,11 +149,11 @@ export async function readNearSessions(tx: Transaction, pieces: SessionPiece[]):
     events: row.events,
     firstMessageId: row.first_message_id,
     landing: {
-      device: row.device ?? undefined,
-      locale: row.locale ?? undefined,
-      campaign: row.campaign ?? undefined,
-      page: row.landing_page ?? undefined,
-      country: row.country ?? undefined,
+      ...(row.device === null ? {} : { device: row.device }),
+      ...(row.locale === null ? {} : { locale: row.locale }),
+      ...(row.campaign === null ? {} : { campaign: row.campaign }),
+      ...(row.landing_page === null ? {} : { page: row.landing_page }),
+      ...(row.country === null ? {} : { country: row.country }),
     },
   }))
 }

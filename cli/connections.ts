@@ -1,0 +1,107 @@
+// The connections and gauges one process shares among its pools and servers. Opened once, closed last.
+import type { Redis } from 'ioredis'
+import { type Cache, connectCache } from '../cache/connect.ts'
+import { connectConsumer, connectProducer, whenReady } from '../queues/connection.ts'
+import { type DepthSampler, startSampler } from '../queues/depth.ts'
+import { allQueueNames } from '../queues/pipeline.ts'
+import { findUnsafeSettings } from '../queues/safety.ts'
+import { createSender, type Sender } from '../queues/sender.ts'
+import { systemClock } from '../runtime/clock.ts'
+import type { Config } from '../runtime/config.ts'
+import { fail } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { createMetrics, type Metrics } from '../runtime/metrics.ts'
+import { schemaVersion } from '../schema/migrate.ts'
+import { ensureShardMap } from '../store/shard-map.ts'
+import { connectSql, type Sql } from '../store/sql.ts'
+
+export type Connections = {
+  config: Config
+  log: Log
+  metrics: Metrics
+  clock: typeof systemClock
+  sql: Sql
+  cache: Cache
+  producer: Redis
+  consumer: Redis
+  sender: Sender
+  depth: DepthSampler
+  close(): Promise<void>
+}
+
+/** Connects and refuses what is not safe or does not fit: the schema, the shard map, Redis' durability. */
+export async function openConnections(
+  config: Config,
+  log: Log,
+  applicationName: string,
+): Promise<Connections> {
+  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace)
+  if (applied > known)
+    throw fail(
+      'schema_mismatch',
+      `the database has schema ${applied}, this version knows ${known}: upgrade Millrace`,
+    )
+  if (applied < known)
+    throw fail('schema_mismatch', `the database has schema ${applied} of ${known}: run millrace migrate`)
+  const producer = connectProducer(config.redisUrl)
+  const consumer = connectConsumer(config.redisUrl)
+  await Promise.all([whenReady(producer), whenReady(consumer)])
+  await refuseUnsafeRedis(producer, config, log)
+  const sql = connectSql({
+    url: config.databaseUrl,
+    namespace: config.namespace,
+    max: config.postgresPoolSize,
+    applicationName,
+  })
+  const stored = await ensureShardMap(sql, config.shards)
+  if (stored !== config.shards) {
+    throw fail(
+      'shard_mismatch',
+      `the stored shard map has ${stored} shards, MILLRACE_SHARDS is ${config.shards}: set it to ${stored}`,
+    )
+  }
+  const cache = connectCache(config.redisUrl, config.namespace)
+  const sender = createSender({
+    redis: producer,
+    namespace: config.namespace,
+    waitReplicas: config.redisWaitReplicas,
+  })
+  const depth = startSampler({
+    redis: producer,
+    namespace: config.namespace,
+    names: allQueueNames(config.shards),
+    busyMs: 300,
+    idleMs: 2000,
+  })
+  await depth.ready
+  return {
+    config,
+    log,
+    metrics: createMetrics(),
+    clock: systemClock,
+    sql,
+    cache,
+    producer,
+    consumer,
+    sender,
+    depth,
+    async close() {
+      await depth.close()
+      await sender.close()
+      await sql.end({ timeout: 5 })
+      await cache.close()
+      producer.disconnect()
+      consumer.disconnect()
+    },
+  }
+}
+
+async function refuseUnsafeRedis(redis: Redis, config: Config, log: Log): Promise<void> {
+  const findings = await findUnsafeSettings(redis)
+  if (findings.length === 0) return
+  const text = findings.map((f) => `${f.setting} is ${f.is}, should be ${f.shouldBe} (${f.why})`).join('; ')
+  if (!config.redisUnsafeOk) {
+    throw fail('unsafe_redis', `${text}. Mend it, or set MILLRACE_REDIS_UNSAFE_OK=true to run all the same`)
+  }
+  log.warn({ findings: findings.map((f) => f.setting) }, 'running on a Redis that may lose events, as told')
+}

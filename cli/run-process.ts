@@ -1,0 +1,185 @@
+// One process: whichever of the pools and servers it was asked to run, on shared connections, until it is told to stop.
+// `millrace start persist` in a container and every child of a local `millrace start` come through here.
+import { mountApi } from '../api/app.ts'
+import { mountCollector } from '../collector/app.ts'
+import { startExporter } from '../dashboard/exporter.ts'
+import { startDashboard } from '../dashboard/server.ts'
+import { connectProducer, whenReady } from '../queues/connection.ts'
+import { createSender } from '../queues/sender.ts'
+import type { Config } from '../runtime/config.ts'
+import { fail } from '../runtime/errors.ts'
+import { createHttpServer } from '../runtime/http.ts'
+import { type Service, stopAll } from '../runtime/lifecycle.ts'
+import type { Log } from '../runtime/log.ts'
+import { startProbes } from '../runtime/probes.ts'
+import { recordFailedEvents } from '../store/failed-events.ts'
+import { REGISTRY } from '../workers/registry.ts'
+import { type OnDead, runPool } from '../workers/run.ts'
+import { type Connections, openConnections } from './connections.ts'
+
+/** Servers beside the pools of the registry. */
+export const SERVERS = ['api', 'dashboard', 'exporter'] as const
+export const RUNNABLE: string[] = [...REGISTRY.map((row) => row.name), ...SERVERS]
+
+export type Asked = { name: string; concurrency?: number }
+export type Addresses = {
+  http?: string
+  dashboard?: string
+  exporter?: string
+  probes?: string
+  adminPassword?: string
+}
+export type RunningProcess = { addresses: Addresses; stop(): Promise<boolean> }
+
+/** Starts everything asked for; throws when one of them cannot start. `stop` resolves false when the deadline passed. */
+export async function runProcess(config: Config, log: Log, asked: Asked[]): Promise<RunningProcess> {
+  const names = new Set(asked.map((one) => one.name))
+  for (const name of names)
+    if (!RUNNABLE.includes(name))
+      throw fail('invalid_config', `there is no pool ${name}: ${RUNNABLE.join(', ')}`)
+  const connections = await openConnections(config, log, `millrace-${[...names].join('-').slice(0, 40)}`)
+  const services: Service[] = []
+  const addresses: Addresses = {}
+  const started = Date.now()
+  try {
+    if (names.has('collector') || names.has('api'))
+      addresses.http = await serveHttp(connections, names, services)
+    for (const one of asked) {
+      const row = REGISTRY.find((candidate) => candidate.name === one.name)
+      if (row?.load == null) continue
+      const { sender, consumer, depth, sql, cache, metrics, clock } = connections
+      services.push(
+        await runPool(await row.load(), {
+          connection: consumer,
+          sender,
+          deps: { sql, cache, config, clock, log, metrics, depth },
+          onDead: deadJobRecorder(connections),
+          ...(one.concurrency === undefined ? {} : { concurrency: one.concurrency }),
+        }),
+      )
+    }
+    if (names.has('dashboard')) {
+      const dashboard = await startDashboard({
+        config,
+        log,
+        sql: connections.sql,
+        redis: connections.producer,
+      })
+      addresses.dashboard = dashboard.url
+      if (dashboard.firstPassword !== undefined) addresses.adminPassword = dashboard.firstPassword
+      services.push(dashboard)
+    }
+    if (names.has('exporter')) {
+      const exporter = await startExporter({
+        config,
+        depth: connections.depth,
+        metrics: connections.metrics,
+        log,
+      })
+      addresses.exporter = exporter.url
+      services.push(exporter)
+    }
+    const probes = await startProbes({
+      host: config.host,
+      port: config.metricsPort,
+      log,
+      metrics: connections.metrics,
+      isReady: () => connections.depth.current().reachable,
+      isAlive: () => Date.now() - Math.max(started, connections.depth.current().takenAt) < 60_000,
+    })
+    addresses.probes = probes.url
+    services.push(probes)
+  } catch (error) {
+    await stopAll(services, 5000, log)
+    await connections.close()
+    throw error
+  }
+  return {
+    addresses,
+    async stop() {
+      const inTime = await stopAll(services, config.stopDeadlineMs, log)
+      if (inTime) await connections.close()
+      return inTime
+    },
+  }
+}
+
+/** Collector and API share one port here; in a cluster an Ingress routes to each. */
+async function serveHttp(connections: Connections, names: Set<string>, services: Service[]): Promise<string> {
+  const { config, log, sql, cache, clock, metrics, depth } = connections
+  const app = createHttpServer({ log, bodyLimitBytes: config.maxRequestBytes, trustProxy: config.trustProxy })
+  // The edge has its own deadline: a frozen Redis must become a 503, not a wait.
+  const edge = connectProducer(config.redisUrl, { commandTimeoutMs: config.acceptDeadlineMs })
+  await whenReady(edge)
+  const edgeSender = createSender({
+    redis: edge,
+    namespace: config.namespace,
+    waitReplicas: config.redisWaitReplicas,
+  })
+  const publicUrl =
+    config.publicUrl === '' ? `http://${config.host}:${config.httpPort}` : config.publicUrl.replace(/\/$/, '')
+  if (names.has('api')) {
+    const { sender } = connections
+    await mountApi(app, {
+      sql,
+      cache,
+      config,
+      clock,
+      log,
+      metrics,
+      sender,
+      depth,
+      publicUrl,
+      secret: config.secret,
+    })
+  }
+  let collector: Service | undefined
+  if (names.has('collector')) {
+    collector = await mountCollector(app, {
+      sql,
+      cache,
+      config,
+      clock,
+      log,
+      metrics,
+      depth,
+      send: edgeSender.send,
+    })
+  }
+  await app.listen({ host: config.host, port: config.httpPort }).catch((error: unknown) => {
+    throw fail(
+      'port_taken',
+      `port ${config.httpPort} is taken: stop what uses it, or set MILLRACE_HTTP_PORT`,
+      { cause: error },
+    )
+  })
+  services.push({
+    name: 'http',
+    async stop() {
+      await app.close()
+      await collector?.stop()
+      await edgeSender.close()
+      edge.disconnect()
+    },
+  })
+  const address = app.server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : config.httpPort
+  return `http://${config.host}:${port}`
+}
+
+/** A dead job is kept where operators look: the failed set holds it, and failed_events names it. */
+function deadJobRecorder(connections: Connections): OnDead {
+  return async (dead) => {
+    const code = dead.reason.split(':')[0] ?? ''
+    await recordFailedEvents(connections.sql, [
+      {
+        failedKey: `job-${dead.lane}-${dead.jobId}`,
+        stage: dead.pool,
+        code:
+          code === 'job_stalled' || code === 'payload_mismatch' || code === 'job_timeout' ? code : 'internal',
+        reason: dead.reason,
+        payload: JSON.stringify(dead.payload),
+      },
+    ])
+  }
+}

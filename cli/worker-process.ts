@@ -1,0 +1,34 @@
+// Entry of a child process of `millrace start`: arguments are pools (`persist`, `persist:40` for a concurrency). Tells
+// its parent over IPC when it is ready and what went wrong; stops on SIGTERM, SIGINT, and when its parent is gone.
+import { readConfig } from '../runtime/config.ts'
+import { describeError } from '../runtime/errors.ts'
+import { waitForSignal } from '../runtime/lifecycle.ts'
+import { createLog } from '../runtime/log.ts'
+import { type Asked, runProcess } from './run-process.ts'
+
+const asked: Asked[] = process.argv.slice(2).map((text) => {
+  const [name = '', concurrency] = text.split(':')
+  return concurrency === undefined ? { name } : { name, concurrency: Number(concurrency) }
+})
+
+const config = readConfig(process.env)
+const log = createLog({ level: config.logLevel, service: asked.map((one) => one.name).join('+') })
+
+try {
+  const running = await runProcess(config, log, asked)
+  process.send?.({ kind: 'ready', addresses: running.addresses })
+  log.info({ pools: asked.map((one) => one.name) }, 'ready')
+  const parentGone = new Promise<string>((resolve) =>
+    process.once('disconnect', () => resolve('parent gone')),
+  )
+  const why = await Promise.race([waitForSignal(() => process.exit(1)), parentGone])
+  log.info({ why }, 'stopping')
+  const inTime = await running.stop()
+  log.info({ inTime }, 'stopped')
+  process.exit(inTime ? 0 : 1)
+} catch (error) {
+  log.fatal({ reason: describeError(error) }, 'could not start')
+  process.send?.({ kind: 'failed', reason: describeError(error) })
+  process.exitCode = 1
+  process.disconnect?.()
+}
