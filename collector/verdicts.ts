@@ -39,7 +39,6 @@ export function openEnvelope(value: unknown, shape: Shape, limits: Limits): Enve
   if (!isJsonObject(value)) throw fail('invalid_request', 'the body must be a JSON object')
   const { writeKey } = value
   if (shape.form === 'single') {
-    value.writeKey = undefined
     return {
       events: [value],
       writeKey: keyText(writeKey),
