@@ -66,7 +66,7 @@ function feedRoute(app: FastifyInstance, deps: DebuggerDeps, viewers: Set<() => 
     method: 'GET',
     url: '/api/v1/sources/:sourceId/feed',
     schema: {
-      tags: ['Sources'],
+      tags: ['sources'],
       summary: 'Live verdicts of a source',
       description:
         'Server-sent events; with `Accept: application/json` the newest verdicts once. Ids of people are masked.',

@@ -15,10 +15,10 @@ export function settingsRoute(app: FastifyInstance, keys: KeyCache, publicUrl: s
   app.route<{ Params: { writeKey: string } }>({
     method: 'GET',
     url: '/v1/projects/:writeKey/settings',
+    config: { open: true },
     schema: {
-      tags: ['Write'],
+      tags: ['events'],
       summary: 'Settings of Segment’s browser SDK',
-      security: [],
       params: Type.Object({ writeKey: Type.String() }),
       response: { 200: Type.Record(Type.String(), Type.Unknown()), 404: Problem },
     },

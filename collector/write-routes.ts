@@ -24,18 +24,21 @@ type WriteRoute = {
   schema: FastifySchema & { hide?: boolean; tags?: string[]; summary?: string; description?: string }
 }
 
+const problem = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: Problem } },
+})
 const replies = {
   200: Accepted,
-  400: Problem,
-  401: Problem,
-  403: Problem,
-  413: Problem,
-  415: Problem,
-  429: Problem,
-  503: Problem,
+  400: problem('Nothing could be accepted; errors says why for each event'),
+  401: problem('No key, a mistyped one, or one that was revoked'),
+  403: problem('The key may not be used from this origin or address'),
+  413: problem('Too many bytes or events'),
+  415: problem('Another content type or coding'),
+  429: problem('Too fast for the key, or the pipeline is behind: wait Retry-After seconds'),
+  503: problem('The events could not be put on disk: send them again after Retry-After seconds'),
 }
-const tags = ['Write']
-const security = [{ writeKey: [] }, { writeKeyBearer: [] }]
+const tags = ['events']
 
 function segmentRoutes(): WriteRoute[] {
   const singles = EVENT_TYPES.flatMap((type): WriteRoute[] => {
@@ -45,13 +48,13 @@ function segmentRoutes(): WriteRoute[] {
       {
         path: `/v1/${type}`,
         shape,
-        schema: { tags, security, summary: `Segment ${type} call`, body, response: replies },
+        schema: { tags, summary: `Segment ${type} call`, body, response: replies },
       },
       { path: `/v1/${type.charAt(0)}`, shape, schema: { hide: true } },
     ]
   })
   const batch: Shape = { form: 'batch', dialect: 'segment' }
-  const schema = { tags, security, summary: 'Many calls at once', body: SegmentBatch, response: replies }
+  const schema = { tags, summary: 'Many calls at once', body: SegmentBatch, response: replies }
   return [
     ...singles,
     { path: '/v1/batch', shape: batch, schema },
@@ -64,12 +67,12 @@ const ECOMMERCE_ROUTES: WriteRoute[] = [
   {
     path: '/api/v1/events',
     shape: { form: 'single', dialect: 'ecommerce' },
-    schema: { tags, security, summary: 'One shop event', body: EcommerceEvent, response: replies },
+    schema: { tags, summary: 'One shop event', body: EcommerceEvent, response: replies },
   },
   {
     path: '/api/v1/events/batch',
     shape: { form: 'batch', dialect: 'ecommerce' },
-    schema: { tags, security, summary: 'Many shop events at once', body: EcommerceBatch, response: replies },
+    schema: { tags, summary: 'Many shop events at once', body: EcommerceBatch, response: replies },
   },
 ]
 

@@ -15,7 +15,7 @@ export function createHttpServer(options: {
   const app = Fastify({
     bodyLimit: options.bodyLimitBytes,
     trustProxy: options.trustProxy ?? false,
-    disableRequestLogging: true,
+    logController: new Fastify.LogController({ disableRequestLogging: true }),
     connectionTimeout: 0,
     keepAliveTimeout: 65_000,
     requestTimeout: 30_000,

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { Value } from 'typebox/value'
 import { mountCollector } from '../../collector/app.ts'
 import { queuePrefix } from '../../queues/define.ts'
-import { createHttpServer } from '../../runtime/http.ts'
+import { createHttpServer, type HttpServer } from '../../runtime/http.ts'
 import { CollectedBatch, type CollectedRequest } from '../../schema/collected.ts'
 import { issueKey, type NewKey } from '../../store/keys.ts'
 import { ensureSource } from '../../store/sources.ts'
@@ -12,12 +12,16 @@ import type { World } from './world.ts'
 
 export type TestCollector = Awaited<ReturnType<typeof startCollector>>
 
-export async function startCollector(world: World, options: { port?: number } = {}) {
+export async function startCollector(
+  world: World,
+  options: { port?: number; before?: (app: HttpServer) => Promise<void> } = {},
+) {
   const app = createHttpServer({
     log: world.log,
     bodyLimitBytes: world.config.maxRequestBytes,
     trustProxy: world.config.trustProxy,
   })
+  await options.before?.(app)
   const service = await mountCollector(app, { ...world, send: world.sender.send })
   await app.listen({ host: '127.0.0.1', port: options.port ?? 0 })
   const { port } = app.server.address() as AddressInfo
