@@ -16,18 +16,74 @@ export type FeedRecorder = {
   close(): Promise<void>
 }
 
-type Window = {
-  second: number
-  shown: Record<Verdict['verdict'], number>
-  skipped: Record<Verdict['verdict'], number>
+export function openFeedRecorder(cache: Cache, clock: Clock): FeedRecorder {
+  const sampler = createSampler()
+  const writer = openWriter(cache)
+  return {
+    accepted(sourceId, events) {
+      const at = clock.now()
+      const { shown, skipped } = sampler.admit(sourceId, 'accepted', events.length, at)
+      for (let i = 0; i < shown; i++) {
+        const before = i === 0 && skipped > 0 ? { skipped } : {}
+        writer.add(sourceId, { at, verdict: 'accepted', ...describe(events[i]), ...before })
+      }
+    },
+    refused(sourceId, event, { code, field, reason }) {
+      const at = clock.now()
+      const { shown, skipped } = sampler.admit(sourceId, 'refused', 1, at)
+      if (shown === 0) return
+      const before = skipped > 0 ? { skipped } : {}
+      writer.add(sourceId, { at, verdict: 'refused', code, field, reason, ...describe(event), ...before })
+    },
+    close: () => writer.close(),
+  }
 }
 
-export function openFeedRecorder(cache: Cache, clock: Clock): FeedRecorder {
-  const windows = new Map<number, Window>()
+type Kind = Verdict['verdict']
+type Sampler = {
+  /** How many of `events` may be shown now, and how many were left out since the last one shown. */
+  admit(sourceId: number, kind: Kind, events: number, at: number): { shown: number; skipped: number }
+}
+
+const NONE = { shown: 0, skipped: 0 }
+
+function createSampler(): Sampler {
+  const windows = new Map<string, { second: number; shown: number; skipped: number }>()
+  return {
+    admit(sourceId, kind, events, at) {
+      const name = `${sourceId} ${kind}`
+      const second = Math.floor(at / 1000)
+      let window = windows.get(name)
+      if (window === undefined) {
+        window = { second, shown: 0, skipped: 0 }
+        windows.set(name, window)
+      }
+      if (window.second !== second) {
+        window.second = second
+        window.shown = 0
+      }
+      const shown = Math.min(events, SHOWN_A_SECOND - window.shown)
+      if (shown <= 0) {
+        window.skipped += events
+        return NONE
+      }
+      const { skipped } = window
+      window.shown += shown
+      window.skipped = events - shown
+      return { shown, skipped }
+    },
+  }
+}
+
+/** Writes what was added a few times a second; one write at a time, so that a slow Redis gathers instead of piling up. */
+function openWriter(cache: Cache): { add(sourceId: number, verdict: Verdict): void; close(): Promise<void> } {
   let waiting = new Map<number, Verdict[]>()
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> | undefined
 
+  const later = () => {
+    timer ??= setTimeout(write, WRITE_EVERY_MS)
+  }
   const write = () => {
     timer = undefined
     if (writing !== undefined) return later()
@@ -39,61 +95,12 @@ export function openFeedRecorder(cache: Cache, clock: Clock): FeedRecorder {
         writing = undefined
       })
   }
-  const later = () => {
-    timer ??= setTimeout(write, WRITE_EVERY_MS)
-  }
-
-  /** How many of `events` may be shown now; the others are counted. */
-  const room = (
-    sourceId: number,
-    kind: Verdict['verdict'],
-    events: number,
-    at: number,
-  ): Window | undefined => {
-    const second = Math.floor(at / 1000)
-    let window = windows.get(sourceId)
-    if (window === undefined) {
-      window = { second, shown: { accepted: 0, refused: 0 }, skipped: { accepted: 0, refused: 0 } }
-      windows.set(sourceId, window)
-    }
-    if (window.second !== second) {
-      window.second = second
-      window.shown.accepted = 0
-      window.shown.refused = 0
-    }
-    if (window.shown[kind] < SHOWN_A_SECOND) return window
-    window.skipped[kind] += events
-    return undefined
-  }
-
-  const show = (sourceId: number, window: Window, verdict: Verdict) => {
-    const kind = verdict.verdict
-    window.shown[kind] += 1
-    const skipped = window.skipped[kind]
-    window.skipped[kind] = 0
-    const list = waiting.get(sourceId)
-    const entry = skipped === 0 ? verdict : { ...verdict, skipped }
-    if (list === undefined) waiting.set(sourceId, [entry])
-    else list.push(entry)
-    later()
-  }
-
   return {
-    accepted(sourceId, events) {
-      const at = clock.now()
-      const window = room(sourceId, 'accepted', events.length, at)
-      if (window === undefined) return
-      const shown = Math.min(events.length, SHOWN_A_SECOND - window.shown.accepted)
-      for (let i = 0; i < shown; i++) {
-        show(sourceId, window, { at, verdict: 'accepted', ...describe(events[i]) })
-      }
-      window.skipped.accepted += events.length - shown
-    },
-    refused(sourceId, event, { code, field, reason }) {
-      const at = clock.now()
-      const window = room(sourceId, 'refused', 1, at)
-      if (window === undefined) return
-      show(sourceId, window, { at, verdict: 'refused', code, field, reason, ...describe(event) })
+    add(sourceId, verdict) {
+      const list = waiting.get(sourceId)
+      if (list === undefined) waiting.set(sourceId, [verdict])
+      else list.push(verdict)
+      later()
     },
     async close() {
       clearTimeout(timer)

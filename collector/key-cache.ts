@@ -24,66 +24,36 @@ export type KeyCache = {
   close(): Promise<void>
 }
 
-export function openKeyCache(options: {
+type KeyStore = {
   findKey: (keyHash: Buffer) => Promise<KeyRecord | undefined>
   touchKeys: (keyIds: number[], usedAt: Date) => Promise<void>
   log: Log
-}): KeyCache {
+}
+
+export function openKeyCache(store: KeyStore): KeyCache {
+  // Apart, so that a flood of guessed keys cannot push out the known ones.
   const known = new Map<string, Entry>()
   const unknown = new Map<string, Entry>()
-  const lookups = new Map<string, Promise<Entry>>()
-  const used = new Set<number>()
-  let outageAt = Number.NEGATIVE_INFINITY
-  let touching: Promise<void> = Promise.resolve()
-
-  const lookUp = (key: string): Promise<Entry> => {
-    const running = lookups.get(key)
-    if (running !== undefined) return running
-    if (lookups.size >= MAX_LOOKUPS) throw unavailable()
-    const lookup = within(options.findKey(hashKey(key)), LOOKUP_TIMEOUT_MS).then(
-      (record) => {
-        const entry: Entry = {
-          credential: record === undefined ? undefined : prepareCredential(record),
-          checkedAt: performance.now(),
-        }
-        if (record !== undefined) used.add(record.keyId)
-        remember(record === undefined ? unknown : known, key, entry)
-        ;(record === undefined ? known : unknown).delete(key)
-        return entry
-      },
-      (error) => {
-        if (performance.now() - outageAt > OUTAGE_MEMORY_MS) {
-          options.log.warn({ code: errorCodeOf(error) }, 'a key could not be looked up')
-        }
-        outageAt = performance.now()
-        throw unavailable(error)
-      },
-    )
-    lookups.set(key, lookup)
-    const done = () => lookups.delete(key)
-    lookup.then(done, done)
-    return lookup
-  }
+  const usage = noteUsage(store)
+  const source = openSource(store, (key, record) => {
+    const credential = record === undefined ? undefined : prepareCredential(record)
+    const entry: Entry = { credential, checkedAt: performance.now() }
+    if (record !== undefined) usage.add(record.keyId)
+    remember(record === undefined ? unknown : known, key, entry)
+    ;(record === undefined ? known : unknown).delete(key)
+    return entry
+  })
 
   const afterLookUp = async (key: string, stale: Entry | undefined): Promise<Credential> => {
     try {
-      return credentialOf(await lookUp(key))
+      return credentialOf(await source.lookUp(key))
     } catch (error) {
       const usable =
         stale?.credential !== undefined && performance.now() - stale.checkedAt < USABLE_IN_OUTAGE_MS
-      if (usable && performance.now() - outageAt < OUTAGE_MEMORY_MS) return credentialOf(stale)
+      if (usable && source.isOut()) return credentialOf(stale)
       throw error
     }
   }
-
-  const touch = setInterval(() => {
-    if (used.size === 0) return
-    const keyIds = [...used]
-    used.clear()
-    // Only a "last used" for people to look at: lost when Postgres is away.
-    touching = options.touchKeys(keyIds, new Date()).catch(() => {})
-  }, TOUCH_EVERY_MS)
-  touch.unref()
 
   return {
     find(key) {
@@ -94,14 +64,67 @@ export function openKeyCache(options: {
       }
       const ageMs = performance.now() - entry.checkedAt
       if (ageMs < FRESH_MS) return credentialOf(entry)
-      const outage = performance.now() - outageAt < OUTAGE_MEMORY_MS
-      if (ageMs >= USABLE_MS && !(outage && ageMs < USABLE_IN_OUTAGE_MS)) return afterLookUp(key, entry)
-      if (!outage && lookups.size < MAX_LOOKUPS) lookUp(key).catch(() => {})
+      const out = source.isOut()
+      if (ageMs >= USABLE_MS && !(out && ageMs < USABLE_IN_OUTAGE_MS)) return afterLookUp(key, entry)
+      if (!out) source.lookUp(key).catch(() => {})
       return credentialOf(entry)
     },
     async close() {
-      clearInterval(touch)
-      await Promise.allSettled([...lookups.values(), touching])
+      await Promise.allSettled([source.settled(), usage.close()])
+    },
+  }
+}
+
+/** Look-ups in the store: one a key at a time, a bounded number, each with a time limit. `keep` makes the answer. */
+function openSource(store: KeyStore, keep: (key: string, record: KeyRecord | undefined) => Entry) {
+  const lookups = new Map<string, Promise<Entry>>()
+  let failedAt = Number.NEGATIVE_INFINITY
+  const isOut = () => performance.now() - failedAt < OUTAGE_MEMORY_MS
+
+  const ask = async (key: string): Promise<Entry> => {
+    try {
+      return keep(key, await within(store.findKey(hashKey(key)), LOOKUP_TIMEOUT_MS))
+    } catch (error) {
+      if (!isOut()) store.log.warn({ code: errorCodeOf(error) }, 'a key could not be looked up')
+      failedAt = performance.now()
+      throw unavailable(error)
+    } finally {
+      lookups.delete(key)
+    }
+  }
+  return {
+    /** True for a moment after a look-up failed: answers may be older than usual. */
+    isOut,
+    async lookUp(key: string): Promise<Entry> {
+      const running = lookups.get(key)
+      if (running !== undefined) return running
+      if (lookups.size >= MAX_LOOKUPS) throw unavailable()
+      const lookup = ask(key)
+      lookups.set(key, lookup)
+      return lookup
+    },
+    settled: () => Promise.allSettled(lookups.values()),
+  }
+}
+
+/** Writes down once a minute which keys were used; for people to look at, so lost when Postgres is away. */
+function noteUsage(store: KeyStore): { add(keyId: number): void; close(): Promise<void> } {
+  const used = new Set<number>()
+  let writing: Promise<void> = Promise.resolve()
+  const write = () => {
+    if (used.size === 0) return
+    const keyIds = [...used]
+    used.clear()
+    writing = store.touchKeys(keyIds, new Date()).catch(() => {})
+  }
+  const timer = setInterval(write, TOUCH_EVERY_MS)
+  timer.unref()
+  return {
+    add: (keyId) => used.add(keyId),
+    async close() {
+      clearInterval(timer)
+      write()
+      await within(writing, LOOKUP_TIMEOUT_MS).catch(() => {})
     },
   }
 }
