@@ -16,16 +16,41 @@ export async function findUnsafeSettings(redis: Redis): Promise<RedisFinding[]> 
     }
   } catch {
     return [
-      { setting: 'CONFIG', is: 'not allowed', shouldBe: 'readable', why: 'durability cannot be checked on this Redis' },
+      {
+        setting: 'CONFIG',
+        is: 'not allowed',
+        shouldBe: 'readable',
+        why: 'durability cannot be checked on this Redis',
+      },
     ]
   }
   const expect = async (setting: string, shouldBe: string, why: string, ok: (is: string) => boolean) => {
     const is = await read(setting)
     if (!ok(is)) findings.push({ setting, is: is === '' ? '(empty)' : is, shouldBe, why })
   }
-  await expect('maxmemory-policy', 'noeviction', 'an evicting Redis drops accepted events and locks', (is) => is === 'noeviction')
-  await expect('appendonly', 'yes', 'without an append-only file a restart loses every accepted event', (is) => is === 'yes')
-  await expect('appendfsync', 'always', 'with everysec a crash loses about a second of accepted events', (is) => is === 'always')
-  await expect('maxmemory', 'a size', 'without maxmemory the collector cannot shed load before memory runs out', (is) => Number(is) > 0)
+  await expect(
+    'maxmemory-policy',
+    'noeviction',
+    'an evicting Redis drops accepted events and locks',
+    (is) => is === 'noeviction',
+  )
+  await expect(
+    'appendonly',
+    'yes',
+    'without an append-only file a restart loses every accepted event',
+    (is) => is === 'yes',
+  )
+  await expect(
+    'appendfsync',
+    'always',
+    'with everysec a crash loses about a second of accepted events',
+    (is) => is === 'always',
+  )
+  await expect(
+    'maxmemory',
+    'a size',
+    'without maxmemory the collector cannot shed load before memory runs out',
+    (is) => Number(is) > 0,
+  )
   return findings
 }

@@ -241,6 +241,7 @@ create table segment_timers (
   bucket smallint not null,
   profile_id bigint not null,
   wake_at timestamp with time zone not null,
+  leased_until timestamp with time zone,
   PRIMARY KEY (bucket, profile_id)
 ) partition by RANGE (bucket);
 

@@ -31,10 +31,7 @@ export async function openGapSpan(
   if (first === undefined) return undefined
   return {
     from: first.from_received,
-    to: rows.reduce(
-      (latest, row) => (row.to_received > latest ? row.to_received : latest),
-      first.to_received,
-    ),
+    to: new Date(Math.max(...rows.map((row) => row.to_received.getTime()))),
     batchIds: rows.map((row) => row.batch_id),
   }
 }

@@ -63,6 +63,8 @@ create table segment_timers (
   bucket smallint not null,
   profile_id bigint not null,
   wake_at timestamptz not null,
+  -- while a due timer waits in its shard's queue
+  leased_until timestamptz,
   primary key (bucket, profile_id)
 ) partition by range (bucket);
 

@@ -1,0 +1,36 @@
+// Which messages an entry stands for: one job per active campaign of the segment and channel. The delivery key is made
+// of the campaign and the change, so that the same entry announced again is the same delivery. Pure.
+import type { Channel, DeliveryJob } from '../schema/jobs.ts'
+
+export type PendingChange = {
+  changeId: number
+  segmentId: number
+  profileId: number
+  op: 'enter' | 'exit'
+  reason: string
+}
+export type CampaignOfSegment = {
+  campaignId: number
+  segmentId: number
+  triggerReasons: string[]
+  channels: Channel[]
+}
+
+export function deliveriesOf(change: PendingChange, campaigns: CampaignOfSegment[]): DeliveryJob[] {
+  if (change.op !== 'enter') return []
+  return campaigns
+    .filter(
+      (campaign) =>
+        campaign.segmentId === change.segmentId && campaign.triggerReasons.includes(change.reason),
+    )
+    .flatMap((campaign) =>
+      campaign.channels.map((channel) => ({
+        v: 1 as const,
+        channel,
+        deliveryKey: `c${campaign.campaignId}-s${change.changeId}`,
+        campaignId: campaign.campaignId,
+        profileId: change.profileId,
+        changeId: change.changeId,
+      })),
+    )
+}

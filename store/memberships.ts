@@ -1,0 +1,175 @@
+// Who is in which segment, every entry and exit, and the timers that time-driven changes wait on. Written by the one
+// writer of a shard, under its lock.
+import { intArray, textArray } from './arrays.ts'
+import type { Queryable, Transaction } from './sql.ts'
+
+export type MembershipChange = {
+  segmentId: number
+  profileId: number
+  op: 'enter' | 'exit'
+  reason: string
+  version: number
+  effectiveAtMs: number
+}
+
+/** Waits for the shard: one pass at a time writes its memberships, whatever the queue does. */
+export async function lockShard(tx: Transaction, shard: number): Promise<void> {
+  await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.shard', ${shard}))`
+}
+
+export type ProfileState = {
+  profileId: number
+  mergedInto: number | null
+  traits: Record<string, unknown>
+  wakeAtMs: number | null
+}
+
+/** Traits (only the given ones matter, all are read), merge state and stored timer of the profiles that exist. */
+export async function readProfileStates(
+  tx: Queryable,
+  profileIds: number[],
+  withTraits: boolean,
+): Promise<ProfileState[]> {
+  const rows = await tx<
+    {
+      profile_id: number
+      merged_into: number | null
+      traits: Record<string, unknown>
+      wake_at: Date | null
+    }[]
+  >`
+    select p.profile_id, p.merged_into, ${withTraits ? tx`p.traits` : tx`'{}'::jsonb`} as traits, t.wake_at
+    from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
+    join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
+    left join segment_timers t on t.bucket = (ids.profile_id & 1023) and t.profile_id = ids.profile_id`
+  return rows.map((row) => ({
+    profileId: row.profile_id,
+    mergedInto: row.merged_into,
+    traits: row.traits,
+    wakeAtMs: row.wake_at?.getTime() ?? null,
+  }))
+}
+
+/** Segments that each of the profiles is in. */
+export async function readMembershipsOf(
+  sql: Queryable,
+  profileIds: number[],
+): Promise<Map<number, Set<number>>> {
+  const rows = await sql<{ profile_id: number; segment_ids: number[] }[]>`
+    select m.profile_id, array_agg(m.segment_id) as segment_ids
+    from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
+    join memberships m on m.bucket = (ids.profile_id & 1023) and m.profile_id = ids.profile_id
+    group by m.profile_id`
+  return new Map(rows.map((row) => [row.profile_id, new Set(row.segment_ids)]))
+}
+
+/** Writes entries and exits with their changes, in the pass's transaction. */
+export async function writeChanges(tx: Transaction, changes: MembershipChange[]): Promise<void> {
+  if (changes.length === 0) return
+  const columns = [
+    intArray(changes.map((change) => change.profileId)),
+    intArray(changes.map((change) => change.segmentId)),
+    textArray(changes.map((change) => change.op)),
+    textArray(changes.map((change) => change.reason)),
+    intArray(changes.map((change) => change.version)),
+    intArray(changes.map((change) => change.effectiveAtMs)),
+  ] as const
+  await tx`
+    with change as (
+      insert into membership_changes (bucket, profile_id, segment_id, op, reason, version, effective_at)
+      select profile_id & 1023, profile_id, segment_id, op, reason, version, at_ms(effective_ms)
+      from unnest(${columns[0]}::bigint[], ${columns[1]}::int[], ${columns[2]}::text[], ${columns[3]}::text[],
+        ${columns[4]}::int[], ${columns[5]}::bigint[]) as c (profile_id, segment_id, op, reason, version, effective_ms)
+      returning bucket, change_id, profile_id, segment_id, op, version, effective_at
+    ), entered as (
+      insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)
+      select bucket, segment_id, profile_id, effective_at, version, change_id from change where op = 'enter'
+      on conflict (bucket, segment_id, profile_id) do nothing
+    )
+    delete from memberships m
+    using change c
+    where c.op = 'exit' and m.bucket = c.bucket and m.segment_id = c.segment_id and m.profile_id = c.profile_id`
+}
+
+/** Sets or clears timers; callers pass only those that must change (a later wake-up than the stored one need not be). */
+export async function writeTimers(
+  tx: Transaction,
+  timers: { profileId: number; wakeAtMs: number | null }[],
+): Promise<void> {
+  const set = timers.filter((timer) => timer.wakeAtMs !== null)
+  const cleared = timers.filter((timer) => timer.wakeAtMs === null).map((timer) => timer.profileId)
+  if (set.length > 0) {
+    await tx`
+      insert into segment_timers (bucket, profile_id, wake_at)
+      select profile_id & 1023, profile_id, at_ms(wake_ms)
+      from unnest(${intArray(set.map((timer) => timer.profileId))}::bigint[], ${intArray(set.map((timer) => timer.wakeAtMs))}::bigint[]) as t (profile_id, wake_ms)
+      on conflict (bucket, profile_id) do update set wake_at = excluded.wake_at, leased_until = null`
+  }
+  if (cleared.length > 0) {
+    await tx`
+      delete from segment_timers t
+      using unnest(${intArray(cleared)}::bigint[]) as c (profile_id)
+      where t.bucket = (c.profile_id & 1023) and t.profile_id = c.profile_id`
+  }
+}
+
+/** Due timers by profile, each leased for `leaseMs` so that the next tick does not send it again while it waits. */
+export async function takeDueTimers(
+  sql: Queryable,
+  nowMs: number,
+  options: { leaseMs: number; limit: number },
+): Promise<number[]> {
+  const rows = await sql<{ profile_id: number }[]>`
+    update segment_timers t
+    set leased_until = at_ms(${nowMs + options.leaseMs})
+    from (select bucket, profile_id from segment_timers where wake_at <= at_ms(${nowMs}) and (leased_until is null or leased_until <= at_ms(${nowMs})) order by wake_at limit ${options.limit} for update skip locked) due
+    where t.bucket = due.bucket and t.profile_id = due.profile_id
+    returning t.profile_id`
+  return rows.map((row) => row.profile_id)
+}
+
+/** When the next timer is due (ms), or null; leased ones count by their lease. */
+export async function nextTimer(sql: Queryable): Promise<number | null> {
+  const [row] = await sql<
+    { wake_at: Date | null }[]
+  >`select min(coalesce(leased_until, wake_at)) as wake_at from segment_timers`
+  return row?.wake_at?.getTime() ?? null
+}
+
+export type Member = { profileId: number; userId: string | null; enteredAt: Date }
+
+/** A page of members by profile number. */
+export async function listMembers(
+  sql: Queryable,
+  segmentId: number,
+  options: { afterProfileId: number; limit: number },
+): Promise<Member[]> {
+  const rows = await sql<{ profile_id: number; user_id: string | null; entered_at: Date }[]>`
+    select m.profile_id, p.user_id, m.entered_at
+    from memberships m
+    join profiles p on p.bucket = m.bucket and p.profile_id = m.profile_id
+    where m.segment_id = ${segmentId} and m.profile_id > ${options.afterProfileId}
+    order by m.profile_id
+    limit ${options.limit}`
+  return rows.map((row) => ({ profileId: row.profile_id, userId: row.user_id, enteredAt: row.entered_at }))
+}
+
+export async function countMembers(sql: Queryable, segmentId: number): Promise<number> {
+  const [row] = await sql<
+    { size: number }[]
+  >`select count(*)::int as size from memberships where segment_id = ${segmentId}`
+  return row?.size ?? 0
+}
+
+/** A slice of profiles of one shard by number, for backfills. */
+export async function profilesOfBuckets(
+  sql: Queryable,
+  range: { from: number; to: number; afterProfileId: number; limit: number },
+): Promise<number[]> {
+  const rows = await sql<{ profile_id: number }[]>`
+    select profile_id from profiles
+    where bucket between ${range.from} and ${range.to} and profile_id > ${range.afterProfileId} and merged_into is null
+    order by profile_id
+    limit ${range.limit}`
+  return rows.map((row) => row.profile_id)
+}

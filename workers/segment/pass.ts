@@ -1,0 +1,163 @@
+// One pass of a shard: evaluate every live segment for the touched profiles, from their own rows, and write what
+// changed together with the timers, in one transaction under the shard's lock. Re-evaluating is always safe.
+import { bucketsOfShard } from '../../domain/buckets.ts'
+import { decide, EMPTY_SCAN, type ScanValue } from '../../domain/segments/decide.ts'
+import type { Scan } from '../../domain/segments/plan.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { TouchedUsers } from '../../schema/jobs.ts'
+import {
+  lockShard,
+  type MembershipChange,
+  type ProfileState,
+  readMembershipsOf,
+  readProfileStates,
+  writeChanges,
+  writeTimers,
+} from '../../store/memberships.ts'
+import { runScans } from '../../store/scans.ts'
+import { type LiveSegment, liveSegments, segmentsGeneration } from '../../store/segments.ts'
+import { inTransaction, type Queryable, type Sql } from '../../store/sql.ts'
+
+export type PassInput = {
+  shard: number
+  shards: number
+  reasons: Map<number, TouchedUsers['reason']>
+  clock: Clock
+}
+export type PassResult = {
+  asOfMs: number
+  changes: MembershipChange[]
+  /** Segments of every profile whose memberships changed, for the serving cache. */
+  memberships: Map<number, Set<number>>
+}
+
+/** The live segments as of their last change; one small read a pass, so that rules are picked up at once. */
+export type SegmentCatalog = { current(tx: Queryable): Promise<LiveSegment[]> }
+
+export function createSegmentCatalog(): SegmentCatalog {
+  let generation = ''
+  let segments: LiveSegment[] = []
+  return {
+    async current(tx) {
+      const newest = await segmentsGeneration(tx)
+      if (newest !== generation) {
+        segments = await liveSegments(tx)
+        generation = newest
+      }
+      return segments
+    },
+  }
+}
+
+export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Promise<PassResult> {
+  return inTransaction(sql, async (tx) => {
+    await lockShard(tx, input.shard)
+    const segments = await catalog.current(tx)
+    const profileIds = [...input.reasons.keys()]
+    // Taken after the lock: what was committed before it is seen by the statements below.
+    const asOfMs = input.clock.now()
+    const { from, to } = bucketsOfShard(input.shard, input.shards)
+    const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
+    const states = await readProfileStates(tx, profileIds, needsTraits)
+    const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
+    const scans = await runScans(tx, distinctScans(segments), {
+      profileIds: living,
+      bucketFrom: from,
+      bucketTo: to,
+      asOfMs,
+    })
+    const members = await readMembershipsOf(tx, profileIds)
+    const outcome = states.map((state) =>
+      evaluate(state, { segments, scans, members, asOfMs, reasons: input.reasons }),
+    )
+    const changes = outcome.flatMap((one) => one.changes)
+    await writeChanges(tx, changes)
+    await writeTimers(
+      tx,
+      outcome.flatMap((one) => one.timer ?? []),
+    )
+    return { asOfMs, changes, memberships: changedMemberships(changes, members) }
+  })
+}
+
+function distinctScans(segments: LiveSegment[]): Scan[] {
+  const scans = new Map<string, Scan>()
+  for (const segment of segments) for (const scan of segment.plan.scans) scans.set(scan.key, scan)
+  return [...scans.values()]
+}
+
+type Facts = {
+  segments: LiveSegment[]
+  scans: Map<string, Map<number, ScanValue>>
+  members: Map<number, Set<number>>
+  asOfMs: number
+  reasons: PassInput['reasons']
+}
+type Evaluated = {
+  changes: MembershipChange[]
+  timer: { profileId: number; wakeAtMs: number | null } | undefined
+}
+
+function evaluate(state: ProfileState, facts: Facts): Evaluated {
+  const { profileId } = state
+  const inNow = facts.members.get(profileId) ?? new Set<number>()
+  const merged = state.mergedInto !== null
+  const reason = merged ? 'merged' : (facts.reasons.get(profileId) ?? 'event')
+  // A change that time alone made happened when the timer was due, not when it was noticed.
+  const effectiveAtMs =
+    reason === 'time' && state.wakeAtMs !== null ? Math.min(state.wakeAtMs, facts.asOfMs) : facts.asOfMs
+  const changes: MembershipChange[] = []
+  const seen = new Set<number>()
+  let wakeAtMs: number | null = null
+  for (const segment of facts.segments) {
+    seen.add(segment.segmentId)
+    const values = new Map(
+      segment.plan.scans.map((scan) => [scan.key, facts.scans.get(scan.key)?.get(profileId) ?? EMPTY_SCAN]),
+    )
+    const decision = merged ? { member: false, wakeAt: null } : decide(segment.plan, values, state.traits)
+    if (decision.wakeAt !== null)
+      wakeAtMs = wakeAtMs === null ? decision.wakeAt : Math.min(wakeAtMs, decision.wakeAt)
+    if (decision.member === inNow.has(segment.segmentId)) continue
+    const op = decision.member ? 'enter' : 'exit'
+    changes.push({
+      segmentId: segment.segmentId,
+      profileId,
+      op,
+      reason,
+      version: segment.version,
+      effectiveAtMs,
+    })
+  }
+  // Segments that are archived have no members.
+  for (const segmentId of inNow) {
+    if (!seen.has(segmentId))
+      changes.push({ segmentId, profileId, op: 'exit', reason: 'rule_changed', version: 0, effectiveAtMs })
+  }
+  return { changes, timer: changedTimer(state, wakeAtMs, facts.asOfMs) }
+}
+
+/** Lazy: a stored wake-up that is earlier than needed is left alone until it is due. */
+function changedTimer(state: ProfileState, wakeAtMs: number | null, asOfMs: number): Evaluated['timer'] {
+  const stored = state.wakeAtMs
+  if (stored === null) return wakeAtMs === null ? undefined : { profileId: state.profileId, wakeAtMs }
+  const isDue = stored <= asOfMs
+  if (wakeAtMs === null) return { profileId: state.profileId, wakeAtMs: null }
+  return isDue || wakeAtMs < stored ? { profileId: state.profileId, wakeAtMs } : undefined
+}
+
+function changedMemberships(
+  changes: MembershipChange[],
+  before: Map<number, Set<number>>,
+): Map<number, Set<number>> {
+  const after = new Map<number, Set<number>>()
+  for (const change of changes) {
+    let segments = after.get(change.profileId)
+    if (segments === undefined) {
+      segments = new Set(before.get(change.profileId))
+      after.set(change.profileId, segments)
+    }
+    if (change.op === 'enter') segments.add(change.segmentId)
+    else segments.delete(change.segmentId)
+  }
+  return after
+}
