@@ -38,7 +38,8 @@ const Filter = {
 }
 const Query = Type.Object({ ...PageQuery, ...Filter }, { additionalProperties: false })
 const Key = Type.Object({ afterId: Type.Integer() })
-const Params = Type.Object({ failedId: Type.Integer({ minimum: 1, examples: [1] }) })
+const paramsLike = (failedId: number) =>
+  Type.Object({ failedId: Type.Integer({ minimum: 1, examples: [failedId] }) })
 
 const ReplayBody = Type.Object(
   { ...Filter, limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }) },
@@ -95,7 +96,7 @@ function listRoutes(app: HttpServer, { sql }: ApiDeps): void {
       schema: {
         tags,
         summary: 'Read one open failure with its raw payload',
-        params: Params,
+        params: paramsLike(1),
         response: { 200: Type.Object({ ...FailedEvent.properties, payload: Type.String() }) },
       },
     },
@@ -125,7 +126,7 @@ function replayRoutes(app: HttpServer, { sql, sender, config }: ApiDeps): void {
       schema: {
         tags,
         summary: 'Send one failure again',
-        params: Params,
+        params: paramsLike(2),
         response: { 200: Type.Object({ failedId: Type.Integer(), replayed: Type.Boolean() }) },
       },
     },
@@ -147,7 +148,7 @@ function replayRoutes(app: HttpServer, { sql, sender, config }: ApiDeps): void {
       schema: {
         tags,
         summary: 'Give one failure up',
-        params: Params,
+        params: paramsLike(3),
         response: { 200: Type.Object({ failedId: Type.Integer(), discarded: Type.Boolean() }) },
       },
     },

@@ -90,6 +90,8 @@ function described(
   const security = isOpen ? [] : isEdge ? [{ writeKey: [] }] : [{ secretKey: [] }, { secretKeyBasic: [] }]
   const responses: Record<string, unknown> =
     typeof schema.response === 'object' && schema.response !== null ? { ...schema.response } : {}
+  const isSuccessSaid = Object.keys(responses).some((status) => status.startsWith('2'))
+  if (!isSuccessSaid) responses[200] = { type: 'null', description: 'Done' }
   for (const code of problemsOf(url, method, isOpen)) {
     const { status, title } = ERRORS[code]
     responses[status] ??= {
@@ -97,9 +99,35 @@ function described(
       content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
     }
   }
-  return { ...schema, security, response: responses }
+  const isAdminPost = method === 'POST' && !isOpen && !isEdge
+  return {
+    operationId: operationIdOf(url, method),
+    ...schema,
+    ...(isAdminPost ? { headers: IDEMPOTENCY_HEADER } : {}),
+    security,
+    response: responses,
+  }
 }
 
+const IDEMPOTENCY_HEADER = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description: 'Makes the request safe to send again for a day',
+    }),
+  ),
+})
+
+/** `GET /api/v1/users/:userId/events` -> `getUsersUserIdEvents`. */
+function operationIdOf(url: string, method: string | string[]): string {
+  const words = url.replace(/^\/api\/v1/, '').split(/[^A-Za-z0-9]+/)
+  return (
+    String(method).toLowerCase() + words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
+  )
+}
+
+/** What besides success an answer may be; route files add their own. */
 function problemsOf(url: string, method: string | string[], isOpen: boolean): ErrorCode[] {
   const codes: ErrorCode[] = ['invalid_request', 'unavailable']
   if (!isOpen) codes.push('unauthorized', 'forbidden')

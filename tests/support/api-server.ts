@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { mountApi } from '../../api/app.ts'
 import type { ApiDeps } from '../../api/deps.ts'
+import { mountCollector } from '../../collector/app.ts'
 import { createHttpServer } from '../../runtime/http.ts'
 import { issueKey } from '../../store/keys.ts'
 import type { World } from './world.ts'
@@ -11,7 +12,8 @@ export type Answer = { status: number; headers: Headers; body: any; text: string
 
 export type ApiServer = Awaited<ReturnType<typeof startApi>>
 
-export async function startApi(world: World) {
+/** With `collector` the write routes share the server, as `millrace start` does it. */
+export async function startApi(world: World, options: { collector?: boolean } = {}) {
   const app = createHttpServer({ log: world.log, bodyLimitBytes: world.config.maxRequestBytes })
   const deps: ApiDeps = {
     sql: world.sql,
@@ -26,6 +28,8 @@ export async function startApi(world: World) {
     secret: 'a secret of this test',
   }
   await mountApi(app, deps)
+  const collector =
+    options.collector === true ? await mountCollector(app, { ...deps, send: world.sender.send }) : undefined
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const { key, keyId } = await issueKey(world.sql, { kind: 'sec', name: 'test' }, randomBytes(16))
 
@@ -60,6 +64,9 @@ export async function startApi(world: World) {
     get: (path: string) => call('GET', path),
     post: (path: string, body?: unknown, headers?: Record<string, string>) =>
       call('POST', path, { body, ...(headers === undefined ? {} : { headers }) }),
-    close: () => app.close(),
+    async close() {
+      await app.close()
+      await collector?.stop()
+    },
   }
 }

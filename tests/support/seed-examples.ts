@@ -1,0 +1,32 @@
+// The things that the examples of the API's description speak of: `user-42`, profile 1234567, source 1, key 3, a few
+// failures. Returns a write key of source 1.
+import { randomBytes } from 'node:crypto'
+import { recordFailedEvents } from '../../store/failed-events.ts'
+import { issueKey } from '../../store/keys.ts'
+import { normalBatch, normalEvent } from './factory.ts'
+import { seedPeople } from './seed-people.ts'
+import type { World } from './world.ts'
+
+export async function seedExamples(world: World): Promise<string> {
+  const { sql } = world
+  await seedPeople(world)
+  const { key } = await issueKey(sql, { kind: 'pub', sourceId: 1, name: 'web' }, randomBytes(16))
+  await issueKey(sql, { kind: 'sec', name: 'to be revoked' }, randomBytes(16))
+  await sql`
+    insert into profiles (bucket, profile_id, first_id, first_seen, last_seen)
+    values (${1234567 % 1024}, 1234567, 'anon-example', now(), now())`
+  await sql`insert into identities (kind, value, profile_id) values (1, 'anon-example', 1234567)`
+  for (let i = 1; i <= 5; i++) {
+    await recordFailedEvents(sql, [
+      {
+        failedKey: `example-${i}`,
+        stage: 'persist',
+        code: 'row_rejected',
+        reason: 'Postgres refused the row',
+        messageId: `m-failed-${i}`,
+        payload: JSON.stringify(normalBatch([normalEvent({ userId: 'user-42' })])),
+      },
+    ])
+  }
+  return key
+}
