@@ -1,0 +1,15 @@
+// deliver: one message to one person on one channel, claimed before it is sent and never sent twice for one key.
+import { deliver } from '../../queues/pipeline.ts'
+import { definePool } from '../define.ts'
+import { deliverOne } from './deliver.ts'
+import { openProviders } from './providers.ts'
+
+export const deliverPool = definePool({
+  name: 'deliver',
+  consumes: deliver,
+  produces: [],
+  work: { concurrency: 20, timeoutMs: 25_000 },
+  open: (deps) => ({ deps, providers: openProviders(deps.config) }),
+  handle: (job, { deps, providers }, info) => deliverOne(job, info, deps, providers),
+  close: ({ providers }) => providers.close(),
+})
