@@ -3,6 +3,7 @@
 
 import { createKeyAuth } from '../runtime/auth.ts'
 import type { HttpServer } from '../runtime/http.ts'
+import type { Metrics } from '../runtime/metrics.ts'
 import { findKey } from '../store/keys.ts'
 import { admitSecretKeys } from './admission.ts'
 import { auditRoutes } from './audit.ts'
@@ -23,6 +24,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
   await app.register(async (api) => {
     const auth = createKeyAuth({ findKey: (hash) => findKey(deps.sql, hash), clock: deps.clock })
     useSchemaChecks(api)
+    countReplies(api, deps.metrics)
     admitSecretKeys(api, auth)
     installIdempotency(api, { sql: deps.sql, secret: deps.secret })
     userRoutes(api, deps)
@@ -33,5 +35,13 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     failedEventRoutes(api, deps)
     queueRoutes(api, deps)
     auditRoutes(api, deps)
+  })
+}
+
+function countReplies(api: HttpServer, metrics: Metrics): void {
+  api.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown'
+    metrics.requests.inc({ route, status: `${Math.floor(reply.statusCode / 100)}xx` })
+    metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1000)
   })
 }

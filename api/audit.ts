@@ -3,7 +3,7 @@ import Type from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
 import { listAudit } from '../store/audit.ts'
 import type { ApiDeps } from './deps.ts'
-import { decodeCursor, PageQuery, pageOf, toPage } from './paging.ts'
+import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
 import { typed } from './typed.ts'
 
 const Entry = Type.Object({
@@ -14,7 +14,7 @@ const Entry = Type.Object({
   target: Type.String({ examples: ['2'] }),
   details: Type.Record(Type.String(), Type.Unknown()),
 })
-const Key = Type.Object({ beforeId: Type.Integer() })
+const Key = Type.Object({ beforeId: KeyNumber })
 
 export function auditRoutes(app: HttpServer, { sql }: ApiDeps): void {
   typed(app).get(

@@ -15,7 +15,7 @@ import {
 import type { Sql } from '../store/sql.ts'
 import { actorOf } from './admission.ts'
 import type { ApiDeps } from './deps.ts'
-import { decodeCursor, PageQuery, pageOf, toPage } from './paging.ts'
+import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
 import { typed } from './typed.ts'
 
 const Optional = Type.Union([Type.String(), Type.Null()])
@@ -37,9 +37,11 @@ const Filter = {
   code: Type.Optional(Type.String({ maxLength: 100, examples: ['row_rejected'] })),
 }
 const Query = Type.Object({ ...PageQuery, ...Filter }, { additionalProperties: false })
-const Key = Type.Object({ afterId: Type.Integer() })
+const Key = Type.Object({ afterId: KeyNumber })
 const paramsLike = (failedId: number) =>
-  Type.Object({ failedId: Type.Integer({ minimum: 1, examples: [failedId] }) })
+  Type.Object({
+    failedId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, examples: [failedId] }),
+  })
 
 const ReplayBody = Type.Object(
   { ...Filter, limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }) },

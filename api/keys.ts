@@ -123,7 +123,9 @@ export function keyRoutes(app: HttpServer, { sql }: ApiDeps, auth: KeyAuth): voi
         tags: ['keys'],
         summary: 'Revoke a key',
         description: 'It stops working everywhere within 5 seconds.',
-        params: Type.Object({ keyId: Type.Integer({ minimum: 1, examples: [3] }) }),
+        params: Type.Object({
+          keyId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, examples: [3] }),
+        }),
         response: { 200: Type.Object({ keyId: Type.Integer(), revoked: Type.Boolean() }) },
       },
     },

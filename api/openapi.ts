@@ -19,6 +19,8 @@ const PROBLEM = Type.Object(
   { $id: 'Problem', title: 'Problem', description: 'RFC 9457 problem details' },
 )
 
+const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 32"><rect width="32" height="32" rx="8" fill="#0f766e"/><path d="M6 11c3.3-3 6.7-3 10 0s6.7 3 10 0M6 17c3.3-3 6.7-3 10 0s6.700 3 10 0M6 23c3.300-3 6.700-3 10 0s6.700 3 10 0" fill="none" stroke="#ecfeff" stroke-width="2.6" stroke-linecap="round"/><text x="44" y="23" font-family="system-ui,sans-serif" font-size="20" font-weight="700" fill="#fff">Millrace</text></svg>`
+
 const TAGS = [
   { name: 'events', description: 'Sending events: with a write key (`mk_pub_…`)' },
   { name: 'users', description: 'People with a user id' },
@@ -49,7 +51,8 @@ export async function registerOpenApi(app: HttpServer, options: { publicUrl: str
           'Reading and steering Millrace. Every answer that is not 2xx is a problem (RFC 9457). POSTs take an ' +
           '`Idempotency-Key`: the same key and body get the same answer again for a day.',
       },
-      servers: [{ url: options.publicUrl }],
+      // The page may only ask its own server, whatever the outside calls that.
+      servers: [{ url: '/', description: 'This server' }, { url: options.publicUrl }],
       tags: TAGS,
       components: {
         securitySchemes: {
@@ -70,6 +73,8 @@ export async function registerOpenApi(app: HttpServer, options: { publicUrl: str
   })
   await app.register(swaggerUi, {
     routePrefix: '/api/docs',
+    logo: { type: 'image/svg+xml', content: LOGO },
+    theme: { title: 'Millrace API' },
     uiConfig: { docExpansion: 'list', deepLinking: true, persistAuthorization: false, tryItOutEnabled: true },
     staticCSP:
       "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +

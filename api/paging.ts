@@ -11,6 +11,11 @@ export const PageQuery = {
   ),
 }
 
+/** Members of a cursor's key, bounded so that a made-up cursor cannot reach past what Postgres can hold. */
+export const KeyNumber = Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })
+export const KeyTime = Type.Integer({ minimum: -62_135_596_800_000, maximum: 253_402_300_799_999 })
+export const KeyText = Type.String({ maxLength: 512, pattern: '^[^\\u0000]*$' })
+
 /** `{ data, nextCursor }`; `nextCursor` is null on the last page. */
 export function pageOf<Row extends TSchema>(row: Row) {
   return Type.Object({ data: Type.Array(row), nextCursor: Type.Union([Type.String(), Type.Null()]) })

@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
 import { listSessions, type SessionRow } from '../store/sessions-read.ts'
 import type { ApiDeps } from './deps.ts'
-import { decodeCursor, PageQuery, pageOf, toPage } from './paging.ts'
+import { decodeCursor, KeyNumber, KeyTime, PageQuery, pageOf, toPage } from './paging.ts'
 import { typed } from './typed.ts'
 
 const Nullable = Type.Union([Type.String(), Type.Null()])
@@ -36,7 +36,7 @@ const Query = Type.Object(
   },
   { additionalProperties: false },
 )
-const Key = Type.Object({ profileId: Type.Integer(), startedMs: Type.Number() })
+const Key = Type.Object({ profileId: KeyNumber, startedMs: KeyTime })
 
 export function sessionRoutes(app: HttpServer, { sql }: ApiDeps): void {
   typed(app).get(

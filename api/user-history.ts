@@ -10,7 +10,7 @@ import {
 } from '../store/profile-history.ts'
 import { listSessionsOf } from '../store/sessions-read.ts'
 import type { ApiDeps } from './deps.ts'
-import { decodeCursor, PageQuery, pageOf, toPage } from './paging.ts'
+import { decodeCursor, KeyText, KeyTime, PageQuery, pageOf, toPage } from './paging.ts'
 import { PROFILE_DOORS } from './profile-doors.ts'
 import { Session, toSession } from './sessions.ts'
 import { typed } from './typed.ts'
@@ -54,9 +54,9 @@ const Delivery = Type.Object({
   sentAt: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
 })
 
-const EventKey = Type.Object({ timeMs: Type.Number(), messageId: Type.String() })
-const SessionKey = Type.Object({ startedBeforeMs: Type.Number() })
-const DeliveryKey = Type.Object({ createdMs: Type.Number(), deliveryKey: Type.String() })
+const EventKey = Type.Object({ timeMs: KeyTime, messageId: KeyText })
+const SessionKey = Type.Object({ startedBeforeMs: KeyTime })
+const DeliveryKey = Type.Object({ createdMs: KeyTime, deliveryKey: KeyText })
 
 const EventQuery = Type.Object(
   {

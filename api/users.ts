@@ -13,7 +13,7 @@ import {
   readProfile,
 } from '../store/profiles.ts'
 import type { ApiDeps } from './deps.ts'
-import { decodeCursor, PageQuery, pageOf, toPage } from './paging.ts'
+import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
 import { PROFILE_DOORS } from './profile-doors.ts'
 import { typed } from './typed.ts'
 
@@ -67,7 +67,7 @@ const ListQuery = Type.Object(
   { additionalProperties: false },
 )
 
-const Key = Type.Object({ bucket: Type.Integer(), profileId: Type.Integer() })
+const Key = Type.Object({ bucket: Type.Integer({ minimum: 0, maximum: 1023 }), profileId: KeyNumber })
 
 export function userRoutes(app: HttpServer, deps: ApiDeps): void {
   const { sql } = deps
