@@ -2,7 +2,7 @@
 // events back from Postgres.
 import { EVENT_TYPES, type NormalEvent } from '../schema/event.ts'
 import { intArray, textArray } from './arrays.ts'
-import type { Queryable } from './sql.ts'
+import { inTransaction, type Queryable, type Sql } from './sql.ts'
 
 export type Gap = { batchId: string; events: number; fromReceived: number; toReceived: number }
 
@@ -18,7 +18,13 @@ export async function recordGaps(sql: Queryable, gaps: Gap[]): Promise<void> {
     on conflict (batch_id) do nothing`
 }
 
-/** The span of receipt times that the oldest open gaps cover, up to `limit` of them and only those received before `before`. */
+/** Gaps further apart than this are read back one after the other, not with everything between them. */
+const JOINED_MS = 60_000
+
+/**
+ * The span of receipt times that the oldest open gaps cover, up to `limit` of them and only those received before
+ * `before`; it ends where no gap follows within a minute.
+ */
 export async function openGapSpan(
   sql: Queryable,
   options: { before: Date; limit: number },
@@ -29,11 +35,14 @@ export async function openGapSpan(
     order by from_received limit ${options.limit}`
   const [first] = rows
   if (first === undefined) return undefined
-  return {
-    from: first.from_received,
-    to: new Date(Math.max(...rows.map((row) => row.to_received.getTime()))),
-    batchIds: rows.map((row) => row.batch_id),
+  let to = first.to_received.getTime()
+  const batchIds: string[] = []
+  for (const row of rows) {
+    if (row.from_received.getTime() > to + JOINED_MS) break
+    to = Math.max(to, row.to_received.getTime())
+    batchIds.push(row.batch_id)
   }
+  return { from: first.from_received, to: new Date(to), batchIds }
 }
 
 export async function closeGaps(sql: Queryable, batchIds: string[]): Promise<void> {
@@ -89,4 +98,14 @@ function toNormalEvent(row: Record<string, unknown>): NormalEvent {
     properties,
     envelope: String(row.envelope),
   }
+}
+
+/** Runs `work` while holding the load lock of this namespace; undefined when another process holds it. */
+export async function withLoadLock<T>(sql: Sql, work: () => Promise<T>): Promise<T | undefined> {
+  return inTransaction(sql, async (tx) => {
+    await tx`set local idle_in_transaction_session_timeout = 0`
+    const [row] = await tx<{ taken: boolean }[]>`
+      select pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.bigquery', 0)) as taken`
+    return row?.taken === true ? work() : undefined
+  })
 }

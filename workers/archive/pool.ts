@@ -1,0 +1,15 @@
+// archive: every normalised event to Google Pub/Sub when it is configured, else to files; BigQuery loads the files.
+import { archive } from '../../queues/pipeline.ts'
+import { definePool } from '../define.ts'
+import { openArchiver } from './archiver.ts'
+
+export const archivePool = definePool({
+  name: 'archive',
+  consumes: archive,
+  produces: [],
+  // Many jobs share one file or one round of publishing: concurrency bounds what one process holds.
+  work: { concurrency: 100, timeoutMs: 120_000 },
+  open: (deps) => openArchiver(deps),
+  handle: (batch, archiver) => archiver.add(batch),
+  close: (archiver) => archiver.close(),
+})
