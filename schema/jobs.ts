@@ -38,7 +38,7 @@ export const DeliveryJob = Type.Object({
 })
 export type DeliveryJob = Static<typeof DeliveryJob>
 
-/** A clock task of the schedule pool; `runKey` (task and due time) makes a run unique. */
+/** A clock task of the schedule pool; when each is due stands in workers/schedule/tasks.ts. */
 export const ScheduleTask = Type.Object({
   v: Type.Literal(1),
   task: Type.Union([
@@ -47,8 +47,6 @@ export const ScheduleTask = Type.Object({
     Type.Literal('close-sessions'),
     Type.Literal('user-aggregates'),
     Type.Literal('sweep'),
-    Type.Literal('segment-timers'),
-    Type.Literal('archive-load'),
   ]),
 })
 export type ScheduleTask = Static<typeof ScheduleTask>

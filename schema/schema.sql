@@ -222,6 +222,7 @@ create table schedule_runs (
   run_id bigint generated always as identity not null,
   task text not null,
   started_at timestamp with time zone default now() not null,
+  lease_until timestamp with time zone,
   finished_at timestamp with time zone,
   outcome text,
   counts jsonb default '{}'::jsonb not null,
@@ -376,6 +377,8 @@ CREATE INDEX schedule_runs_task ON schedule_runs USING btree (task, run_id);
 CREATE INDEX segment_timers_wake ON ONLY segment_timers USING btree (wake_at);
 
 CREATE INDEX sessions_open ON ONLY sessions USING btree (started_at) WHERE (closed_at IS NULL);
+
+CREATE UNIQUE INDEX schedule_runs_running ON schedule_runs USING btree (task) WHERE (finished_at IS NULL);
 
 CREATE OR REPLACE FUNCTION at_ms(ms bigint)
  RETURNS timestamp with time zone

@@ -82,11 +82,27 @@ export async function countFailedEvents(
     order by stage, code`
 }
 
-/** Marks failures as sent again; they count as resolved, and a new failure makes a new row. */
+/** Which of these keys were never recorded; one that was sent again since counts as recorded. */
+export async function unrecordedKeys(sql: Queryable, failedKeys: string[]): Promise<string[]> {
+  const rows = await sql<{ failed_key: string }[]>`
+    select k.failed_key
+    from unnest(${failedKeys}::text[]) as k (failed_key)
+    where not exists (
+      select 1 from failed_events f
+      where f.failed_key = k.failed_key
+        or (f.failed_key >= k.failed_key || '~0' and f.failed_key < k.failed_key || '~:')
+    )`
+  return rows.map((row) => row.failed_key)
+}
+
+/**
+ * Marks failures as sent again; they count as resolved, and a new failure makes a new row. `~` stands in no job id: the
+ * renamed key never meets that of the job that was sent again.
+ */
 export async function markReplayed(sql: Queryable, failedIds: number[]): Promise<void> {
   await sql`
     update failed_events
-    set replays = replays + 1, replayed_at = now(), resolved_at = now(), failed_key = failed_key || '-r' || failed_id
+    set replays = replays + 1, replayed_at = now(), resolved_at = now(), failed_key = failed_key || '~' || failed_id
     where failed_id = any(${failedIds}) and resolved_at is null`
 }
 

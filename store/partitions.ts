@@ -46,10 +46,10 @@ export async function dropPartition(sql: Sql, partition: EventPartition): Promis
 }
 
 /**
- * Partitions that were detached but not dropped, because the process died in between: plain tables by now. Their names
- * tell them from the attached ones.
+ * Partitions of weeks before `before` that were detached but not dropped, because the process died in between: plain
+ * tables by now. Newer ones are left alone: they may be about to be attached.
  */
-export async function orphanedPartitions(sql: Queryable): Promise<string[]> {
+export async function orphanedPartitions(sql: Queryable, before: Date): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`
     select c.relname as name
     from pg_class c
@@ -58,6 +58,7 @@ export async function orphanedPartitions(sql: Queryable): Promise<string[]> {
       and c.relkind = 'r'
       and c.relname ~ '^events_b[0-9]{2}_[0-9]{8}$'
       and i.inhrelid is null
+      and (to_date(right(c.relname, 8), 'YYYYMMDD') + 7)::timestamp at time zone 'UTC' <= ${before}
     order by c.relname`
   return rows.map((row) => row.name)
 }

@@ -84,8 +84,8 @@ end $$;
 -- What was accepted but could not be kept as an event: visible, counted and replayable.
 create table failed_events (
   failed_id bigint generated always as identity primary key,
-  -- stage, job and position: a retried job records the same failure once
-  failed_key text not null unique,
+  -- stage, job and position: a retried job records the same failure once. Byte order, for look-ups by prefix
+  failed_key text collate "C" not null unique,
   stage text not null,
   -- a code of runtime/errors.ts
   code text not null,

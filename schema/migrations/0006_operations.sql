@@ -4,12 +4,16 @@ create table schedule_runs (
   run_id bigint generated always as identity primary key,
   task text not null,
   started_at timestamptz not null default now(),
+  -- extended by the process that runs it, so that another may take over when that one dies
+  lease_until timestamptz,
   finished_at timestamptz,
   outcome text check (outcome in ('done', 'failed')),
   counts jsonb not null default '{}',
   error text
 );
 create index schedule_runs_task on schedule_runs (task, run_id);
+-- the row is the lock: one run of a task at a time
+create unique index schedule_runs_running on schedule_runs (task) where finished_at is null;
 
 -- Batches that ingest did not put on the archive queue because it was over its budget: read back from events later.
 create table archive_gaps (

@@ -1,0 +1,36 @@
+// What the clock does for people, one bucket range after the other: sessions that fell silent are closed, and the
+// aggregates of the last 30 days are computed anew.
+import { BUCKET_RANGES } from '../../domain/buckets.ts'
+import { SESSION_GAP_MS } from '../../domain/sessions.ts'
+import { recomputeAggregates } from '../../store/aggregates.ts'
+import type { Counts } from '../../store/schedule-runs.ts'
+import { closeSessions } from '../../store/sessions-close.ts'
+import type { ScheduleDeps } from './deps.ts'
+
+export async function closeSilentSessions(
+  { sql, clock }: ScheduleDeps,
+  signal: AbortSignal,
+): Promise<Counts> {
+  const now = clock.now()
+  let closed = 0
+  for (let range = 0; range < BUCKET_RANGES; range++) {
+    signal.throwIfAborted()
+    closed += await closeSessions(sql, range, new Date(now - SESSION_GAP_MS), new Date(now))
+  }
+  return { closed }
+}
+
+export async function recomputeUserAggregates(
+  { sql, clock }: ScheduleDeps,
+  signal: AbortSignal,
+): Promise<Counts> {
+  const asOf = new Date(clock.now())
+  const counts = { computed: 0, dropped: 0 }
+  for (let range = 0; range < BUCKET_RANGES; range++) {
+    signal.throwIfAborted()
+    const { computed, dropped } = await recomputeAggregates(sql, range, asOf)
+    counts.computed += computed
+    counts.dropped += dropped
+  }
+  return counts
+}

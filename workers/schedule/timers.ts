@@ -1,0 +1,100 @@
+// Due segment timers become `segment` jobs. A loop in every schedule process: a due timer is leased by the statement that
+// finds it, so no two send it, and one whose job got lost comes up again when its lease is over. The evaluation moves or
+// clears the timer itself. Looks every tick while something is due soon, and every five seconds otherwise.
+import { createHash } from 'node:crypto'
+import { shardName, shardOfProfile } from '../../domain/buckets.ts'
+import { segment } from '../../queues/pipeline.ts'
+import { describeError } from '../../runtime/errors.ts'
+import type { TouchedUsers } from '../../schema/jobs.ts'
+import { nextTimer, takeDueTimers } from '../../store/memberships.ts'
+import { recordRun } from '../../store/schedule-runs.ts'
+import type { ScheduleDeps } from './deps.ts'
+
+const LEASE_MS = 10_000
+const MAX_A_TICK = 5_000
+const IDLE_MS = 5_000
+/** A job id is free again after this, even if a failed job still holds the one before. */
+const ID_MS = 600_000
+
+export type Timers = { stop(): Promise<void> }
+
+export function startTimers(deps: ScheduleDeps): Timers {
+  const stopping = new AbortController()
+  let isDown = false
+
+  const loop = async () => {
+    while (!stopping.signal.aborted) {
+      let waitMs = IDLE_MS
+      try {
+        waitMs = await tick(deps)
+        isDown = false
+      } catch (error) {
+        if (!isDown) deps.log.warn({ reason: describeError(error) }, 'segment timers wait for a store')
+        isDown = true
+      }
+      await pause(waitMs, stopping.signal)
+    }
+  }
+  const running = loop()
+  return {
+    async stop() {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+/** One look; returns how long to wait before the next (ms). */
+export async function tick(deps: ScheduleDeps): Promise<number> {
+  const now = deps.clock.now()
+  const { scheduleTickMs } = deps.config
+  const profileIds = await takeDueTimers(deps.sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })
+  if (profileIds.length === 0) {
+    const next = await nextTimer(deps.sql)
+    return Math.max(scheduleTickMs, Math.min(IDLE_MS, next === null ? IDLE_MS : next - now))
+  }
+  const batches = timedBatches(profileIds, now, deps.config.shards).filter((batch) => hasRoom(deps, batch))
+  await deps.send(segment, batches)
+  await recordRun(deps.sql, {
+    task: 'segment-timers',
+    startedAt: new Date(now),
+    counts: { due: profileIds.length, jobs: batches.length },
+  })
+  deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
+  return profileIds.length === MAX_A_TICK ? 0 : scheduleTickMs
+}
+
+/** One message a shard. The same people found again while the first message waits make the same job. */
+function timedBatches(profileIds: number[], now: number, shards: number): TouchedUsers[] {
+  const byShard = Map.groupBy(profileIds, (profileId) => shardOfProfile(profileId, shards))
+  return [...byShard].map(([shard, ids]) => {
+    const sorted = ids.sort((a, b) => a - b)
+    const digest = createHash('sha256').update(sorted.join(',')).digest('hex').slice(0, 16)
+    return {
+      v: 1 as const,
+      batchId: `time-${Math.floor(now / ID_MS)}-${digest}`,
+      shard,
+      reason: 'time' as const,
+      profileIds: sorted,
+      receivedAt: now,
+    }
+  })
+}
+
+/** A shard that is over its budget finds its timers due again when their lease is over. */
+function hasRoom({ depth }: ScheduleDeps, batch: TouchedUsers): boolean {
+  return depth.depthOf(`${segment.name}-${shardName(batch.shard)}`).waiting <= segment.budget.maxWaitingJobs
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const done = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}
