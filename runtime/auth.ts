@@ -58,7 +58,7 @@ export function createKeyAuth(options: { findKey: FindKey; clock: Clock; remembe
 }
 
 /** The key text of `Bearer <key>` or of Basic auth with the key as user name; undefined when there is none. */
-export function keyOfHeader(authorization: string | undefined): string | undefined {
+function keyOfHeader(authorization: string | undefined): string | undefined {
   const [scheme = '', value = ''] = (authorization ?? '').trim().split(/\s+/, 2)
   if (value === '' || value.length > 1000) return undefined
   if (scheme.toLowerCase() === 'bearer') return value
