@@ -45,7 +45,7 @@ export function normaliseCurrency(value: unknown): string | undefined {
   return /^[A-Z]{3}$/.test(code) ? code : undefined
 }
 
-const DECIMAL = /^([+-]?)(\d{0,15})(?:\.(\d{0,20}))?(?:[eE]([+-]?\d{1,2}))?$/
+const DECIMAL = /^([+-]?)(\d{0,18})(?:\.(\d{0,30}))?(?:[eE]([+-]?\d{1,2}))?$/
 
 /**
  * Minor units of a decimal number or text ("19.99" USD -> 1999n), half away from zero beyond the exponent. Undefined for

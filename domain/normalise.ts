@@ -3,11 +3,12 @@
 import type { CollectedRequest } from '../schema/collected.ts'
 import { EVENT_TYPES, type EventType, MARKS, type NormalEvent } from '../schema/event.ts'
 import { enrich, objectOf, textOf } from './enrich.ts'
+import { parseEventTime } from './event-time.ts'
 import { isBlockedId } from './identity.ts'
 import { normaliseCurrency, toMinorUnits } from './money.ts'
 import { payloadHash } from './payload-hash.ts'
 
-/** Fields that say what happened: two sends of one message agree on them. */
+/** Fields that say what happened: two sends of one message agree on them. Times and what a transport adds are left out. */
 const SAID = [
   'type',
   'event',
@@ -22,124 +23,119 @@ const SAID = [
   'context',
   'integrations',
 ]
-/** Fields that have a column of their own, or belong to the sending. */
-const NOT_IN_ENVELOPE = new Set([
+
+/** Fields that the event form holds elsewhere, by type: what is left goes into the envelope as it was sent. */
+const HELD = new Set([
   'messageId',
   'type',
-  'event',
-  'name',
   'userId',
   'anonymousId',
-  'previousId',
-  'properties',
+  'timestamp',
+  'originalTimestamp',
+  'receivedAt',
+  'sentAt',
   'context',
+  'integrations',
+  'millrace',
+  // what SDKs add when they send
   'writeKey',
   '_metadata',
-  'integrations',
 ])
+const HELD_BY_TYPE: Record<EventType, ReadonlySet<string>> = {
+  track: new Set([...HELD, 'event', 'properties']),
+  page: new Set([...HELD, 'name', 'properties']),
+  screen: new Set([...HELD, 'name', 'properties']),
+  identify: new Set([...HELD, 'traits']),
+  group: new Set([...HELD, 'traits']),
+  alias: new Set([...HELD, 'properties']),
+}
+const TYPES: ReadonlyMap<unknown, EventType> = new Map(EVENT_TYPES.map((type) => [type, type]))
+const PURCHASE = 'Order Completed'
+const MAX_NAME_CHARS = 200
 
 export type Request = Omit<CollectedRequest, 'messages'>
+type Message = Record<string, unknown>
 
 /** The form of one checked message of a request. Throws a TypeError on what the edge should have refused. */
-export function normalise(
-  message: Record<string, unknown>,
-  request: Request,
-  futureToleranceMs: number,
-): NormalEvent {
-  const type = typeOf(message.type)
+export function normalise(message: Message, request: Request, futureToleranceMs: number): NormalEvent {
+  const type = TYPES.get(message.type)
+  if (type === undefined) throw new TypeError('type is not one of Segment’s six')
   const messageId = textOf(message.messageId)
   if (messageId === undefined) throw new TypeError('messageId is missing')
-  const sentContext = message.context === undefined ? (request.context ?? {}) : objectOf(message.context)
+  const sentContext = objectOf(message.context ?? request.context)
   const integrations = message.integrations ?? request.integrations
   const hash = payloadHash({ ...message, context: sentContext, integrations }, SAID)
   const { context, marks, landing } = enrich(sentContext, request)
   const when = eventTime(message, request.receivedAt, futureToleranceMs)
-  const isTraits = type === 'identify' || type === 'group'
-  const said = objectOf(isTraits ? message.traits : message.properties)
+  const said = objectOf(type === 'identify' || type === 'group' ? message.traits : message.properties)
   const ids = idsOf(message)
-  const purchase = type === 'track' && message.event === 'Order Completed' ? purchaseValue(said) : undefined
-  const name =
-    type === 'track'
-      ? textOf(message.event)
-      : type === 'page' || type === 'screen'
-        ? textOf(message.name)
-        : undefined
+  const name = type === 'track' ? message.event : type === 'page' || type === 'screen' ? message.name : ''
+  const purchase = type === 'track' && name === PURCHASE ? purchaseValue(said) : undefined
   return {
     messageId,
     hash,
     sourceId: request.sourceId,
     type,
-    name: (name ?? '').slice(0, 200),
+    name: (textOf(name) ?? '').slice(0, MAX_NAME_CHARS),
     ...ids.kept,
     time: when.time,
     receivedAt: request.receivedAt,
-    ...(purchase?.value === undefined ? {} : { value: purchase.value, currency: purchase.currency }),
+    ...purchase?.money,
     marks: marks | when.marks,
     ...(type === 'identify' ? { traits: said } : {}),
     landing,
     properties: JSON.stringify(said),
     envelope: JSON.stringify({
-      ...envelopeOf(message),
-      ...(request.sentAt === undefined ? {} : { sentAt: new Date(request.sentAt).toISOString() }),
+      ...restOf(message, HELD_BY_TYPE[type]),
+      originalTimestamp: message.originalTimestamp ?? when.asWritten,
+      sentAt: request.sentAt === undefined ? undefined : new Date(request.sentAt).toISOString(),
       context,
-      ...(integrations === undefined ? {} : { integrations }),
-      millrace: {
-        landing,
-        ...(ids.dropped === undefined ? {} : { ignoredUserId: ids.dropped }),
-        ...(purchase?.note === undefined ? {} : { note: purchase.note }),
-      },
+      integrations,
+      millrace: { landing, ignoredUserId: ids.ignored, note: purchase?.note },
     }),
   }
 }
 
-function typeOf(value: unknown): EventType {
-  const type = EVENT_TYPES.find((known) => known === value)
-  if (type === undefined) throw new TypeError('type is not one of Segment’s six')
-  return type
-}
-
 /** A user id that stands for nobody ("null", "guest") beside an anonymous id does not count. */
-function idsOf(message: Record<string, unknown>): {
+function idsOf(message: Message): {
   kept: { userId?: string; anonymousId?: string; previousId?: string }
-  dropped?: string
+  ignored?: string
 } {
-  const userId = idText(message.userId)
+  const kept: { userId?: string; anonymousId?: string; previousId?: string } = {}
   const anonymousId = idText(message.anonymousId)
   const previousId = idText(message.previousId)
-  const dropUser = userId !== undefined && anonymousId !== undefined && isBlockedId(userId)
-  return {
-    kept: {
-      ...(userId === undefined || dropUser ? {} : { userId }),
-      ...(anonymousId === undefined ? {} : { anonymousId }),
-      ...(previousId === undefined ? {} : { previousId }),
-    },
-    ...(dropUser ? { dropped: userId } : {}),
-  }
+  const userId = idText(message.userId)
+  if (anonymousId !== undefined) kept.anonymousId = anonymousId
+  if (previousId !== undefined) kept.previousId = previousId
+  if (userId === undefined) return { kept }
+  if (anonymousId !== undefined && isBlockedId(userId)) return { kept, ignored: userId }
+  kept.userId = userId
+  return { kept }
 }
 
 function idText(value: unknown): string | undefined {
-  if (typeof value === 'number') return String(value)
-  return textOf(value)
+  return typeof value === 'number' ? String(value) : textOf(value)
 }
 
+/** `asWritten` is there only when the text is not simply `time` in its usual form, so that it is not kept twice. */
 function eventTime(
-  message: Record<string, unknown>,
+  message: Message,
   receivedAt: number,
   futureToleranceMs: number,
-): { time: number; marks: number } {
-  const said = message.timestamp ?? message.originalTimestamp
-  const time = typeof said === 'string' ? Date.parse(said) : typeof said === 'number' ? said : Number.NaN
-  if (Number.isNaN(time)) return { time: receivedAt, marks: MARKS.serverTime }
-  if (time > receivedAt + futureToleranceMs) return { time: receivedAt, marks: MARKS.clampedTime }
-  return { time, marks: 0 }
+): { time: number; marks: number; asWritten?: string } {
+  const said = textOf(message.timestamp) ?? textOf(message.originalTimestamp)
+  if (said === undefined) return { time: receivedAt, marks: MARKS.serverTime }
+  const time = parseEventTime(said)
+  if (time === undefined) return { time: receivedAt, marks: MARKS.serverTime, asWritten: said }
+  if (time > receivedAt + futureToleranceMs) {
+    return { time: receivedAt, marks: MARKS.clampedTime, asWritten: said }
+  }
+  const usual = said.length === 24 && said.endsWith('Z') && said[19] === '.'
+  return usual ? { time, marks: 0 } : { time, marks: 0, asWritten: said }
 }
 
-/** Revenue, else total, else value, in minor units. */
-function purchaseValue(properties: Record<string, unknown>): {
-  value?: string
-  currency?: string
-  note?: string
-} {
+/** Revenue, else total, else value, in minor units; `note` says why there is none. */
+function purchaseValue(properties: Message): { money?: { value: string; currency: string }; note?: string } {
   const stated = properties.revenue ?? properties.total ?? properties.value
   if (stated === undefined || stated === null)
     return { note: 'the purchase states no revenue, total or value' }
@@ -147,15 +143,11 @@ function purchaseValue(properties: Record<string, unknown>): {
   if (currency === undefined) return { note: 'currency is not an ISO 4217 code' }
   const minor = toMinorUnits(stated, currency)
   if (minor === undefined) return { note: 'the purchase value is not a plain decimal number' }
-  return { value: minor.toString(), currency }
+  return { money: { value: minor.toString(), currency } }
 }
 
-function envelopeOf(message: Record<string, unknown>): Record<string, unknown> {
-  const rest: Record<string, unknown> = {}
-  for (const key of Object.keys(message)) {
-    if (NOT_IN_ENVELOPE.has(key)) continue
-    if (key === 'traits' && (message.type === 'identify' || message.type === 'group')) continue
-    rest[key] = message[key]
-  }
+function restOf(message: Message, held: ReadonlySet<string>): Message {
+  const rest: Message = {}
+  for (const key in message) if (!held.has(key)) rest[key] = message[key]
   return rest
 }

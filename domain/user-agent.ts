@@ -11,20 +11,40 @@ export type UserAgent = {
   browser?: string
 }
 
-const MAX_REMEMBERED = 2000
-let remembered = new Map<string, UserAgent>()
+/** Longer ones are made up; the part behind does not count. */
+const MAX_CHARS = 512
+/** Two generations: what was not asked for during a whole generation is forgotten. */
+const GENERATION = 1000
+let young = new Map<string, UserAgent>()
+let old = new Map<string, UserAgent>()
 
 export function readUserAgent(text: string): UserAgent {
-  const known = remembered.get(text)
+  const key = text.length > MAX_CHARS ? text.slice(0, MAX_CHARS) : text
+  const known = young.get(key)
   if (known !== undefined) return known
+  const agent = old.get(key) ?? parse(key)
+  if (young.size >= GENERATION) {
+    old = young
+    young = new Map()
+  }
+  young.set(key, agent)
+  return agent
+}
+
+/**
+ * Whether the User-Agent header of a request speaks for the person: browsers and crawlers do; HTTP libraries of server
+ * and mobile SDKs say nothing about who used the app, and would all look like bots.
+ */
+export function isOfPerson(header: string): boolean {
+  return header.startsWith('Mozilla/') || header.startsWith('Opera/') || /bot\b|crawl|spider/i.test(header)
+}
+
+function parse(text: string): UserAgent {
   const parsed = new UAParser(text).getResult()
-  const agent: UserAgent = {
+  return {
     bot: isbot(text),
     device: parsed.device.type ?? (parsed.os.name === undefined ? 'unknown' : 'desktop'),
     ...(parsed.os.name === undefined ? {} : { os: parsed.os.name }),
     ...(parsed.browser.name === undefined ? {} : { browser: parsed.browser.name }),
   }
-  if (remembered.size >= MAX_REMEMBERED) remembered = new Map()
-  remembered.set(text, agent)
-  return agent
 }

@@ -2,7 +2,7 @@
 // leave what cannot be normalised in failed_events without holding up its neighbours.
 import { normalise } from '../../domain/normalise.ts'
 import { archive, ingest, persist } from '../../queues/pipeline.ts'
-import type { CollectedBatch } from '../../schema/collected.ts'
+import type { CollectedBatch, CollectedRequest } from '../../schema/collected.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
 import { recordGaps } from '../../store/archive.ts'
 import { type FailedEvent, recordFailedEvents } from '../../store/failed-events.ts'
@@ -16,8 +16,7 @@ export async function ingestBatch(batch: CollectedBatch, deps: Deps): Promise<vo
   const { events, failed } = normaliseAll(batch, deps.config.futureToleranceMs)
   await recordFailedEvents(deps.sql, failed)
   const batches = inBatches(batch.batchId, events)
-  await handToArchive(batches, deps)
-  await deps.send(persist, batches)
+  await Promise.all([handToArchive(batches, deps), deps.send(persist, batches)])
   deps.metrics.events.inc({ stage: 'ingest', verdict: 'normalised' }, events.length)
   if (failed.length > 0) deps.metrics.events.inc({ stage: 'ingest', verdict: 'failed' }, failed.length)
 }
@@ -28,28 +27,36 @@ function normaliseAll(
 ): { events: NormalEvent[]; failed: FailedEvent[] } {
   const events: NormalEvent[] = []
   const failed: FailedEvent[] = []
-  for (const request of batch.requests) {
-    request.messages.forEach((message, i) => {
+  batch.requests.forEach((request, requestNo) => {
+    request.messages.forEach((message, messageNo) => {
       try {
         events.push(normalise(message, request, futureToleranceMs))
       } catch (error) {
-        failed.push({
-          failedKey: `${ingest.name}-${batch.batchId}-${batch.requests.indexOf(request)}-${i}`,
-          stage: ingest.name,
-          code: 'invalid_event',
-          reason: error instanceof TypeError ? error.message : 'the message could not be normalised',
-          sourceId: request.sourceId,
-          messageId: typeof message.messageId === 'string' ? message.messageId : undefined,
-          payload: JSON.stringify({
-            v: 1,
-            batchId: `${batch.batchId}-${i}`,
-            requests: [{ ...request, messages: [message] }],
-          }),
-        })
+        const place = `${batch.batchId}-f${requestNo}-${messageNo}`
+        failed.push(failedMessage(request, message, place, error))
       }
     })
-  }
+  })
   return { events, failed }
+}
+
+/** `place` is the same for every attempt of the job: one failure, one row. */
+function failedMessage(
+  request: CollectedRequest,
+  message: Record<string, unknown>,
+  place: string,
+  error: unknown,
+): FailedEvent {
+  const again: CollectedBatch = { v: 1, batchId: place, requests: [{ ...request, messages: [message] }] }
+  return {
+    failedKey: `${ingest.name}-${place}`,
+    stage: ingest.name,
+    code: 'invalid_event',
+    reason: error instanceof TypeError ? error.message : 'the message could not be normalised',
+    sourceId: request.sourceId,
+    messageId: typeof message.messageId === 'string' ? message.messageId : undefined,
+    payload: JSON.stringify(again),
+  }
 }
 
 function inBatches(batchId: string, events: NormalEvent[]): NormalBatch[] {
