@@ -25,7 +25,8 @@ export async function readDemoCounts(sql: Sql, segmentSlug: string): Promise<Dem
       (select count(*)::int from sessions) as sessions`
   const segment = await readSegment(sql, segmentSlug)
   const deliveries = await countDeliveries(sql)
-  const sent = (channel: string) => deliveries.find((one) => one.channel === channel && one.state === 'sent')?.count ?? 0
+  const sent = (channel: string) =>
+    deliveries.find((one) => one.channel === channel && one.state === 'sent')?.count ?? 0
   return {
     persisted: row?.persisted ?? 0,
     failed: row?.failed ?? 0,
@@ -49,14 +50,20 @@ export async function jobsInFlow(redis: Redis, config: Config): Promise<number> 
 }
 
 /** Resolves when the flow was seen empty twice in a row; throws after `timeoutMs`. */
-export async function waitUntilDrained(redis: Redis, config: Config, timeoutMs: number, onLook?: (jobs: number) => void): Promise<void> {
+export async function waitUntilDrained(
+  redis: Redis,
+  config: Config,
+  timeoutMs: number,
+  onLook?: (jobs: number) => void,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs
   let emptyLooks = 0
   while (emptyLooks < 3) {
     const jobs = await jobsInFlow(redis, config)
     onLook?.(jobs)
     emptyLooks = jobs === 0 ? emptyLooks + 1 : 0
-    if (Date.now() > deadline) throw new Error(`the queues still hold ${jobs} jobs after ${Math.round(timeoutMs / 1000)} s`)
+    if (Date.now() > deadline)
+      throw new Error(`the queues still hold ${jobs} jobs after ${Math.round(timeoutMs / 1000)} s`)
     await new Promise((resolve) => setTimeout(resolve, 150))
   }
 }

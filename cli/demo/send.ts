@@ -2,7 +2,13 @@
 // collector asks to retry with the same message ids. Used by the demo and the benchmark.
 import { Agent, request } from 'node:http'
 
-export type SendTotals = { sent: number; accepted: number; refused: number; requests: number; retried: number }
+export type SendTotals = {
+  sent: number
+  accepted: number
+  refused: number
+  requests: number
+  retried: number
+}
 
 export type BatchSender = {
   /** Resolves when the batch is accepted or finally refused. */
@@ -11,7 +17,11 @@ export type BatchSender = {
   close(): void
 }
 
-export function openBatchSender(options: { httpUrl: string; writeKey: string; connections: number }): BatchSender {
+export function openBatchSender(options: {
+  httpUrl: string
+  writeKey: string
+  connections: number
+}): BatchSender {
   const agent = new Agent({ keepAlive: true, maxSockets: options.connections })
   const url = new URL('/v1/batch', options.httpUrl)
   const authorization = `Basic ${Buffer.from(`${options.writeKey}:`).toString('base64')}`
@@ -22,7 +32,11 @@ export function openBatchSender(options: { httpUrl: string; writeKey: string; co
       const call = request(url, {
         agent,
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), authorization },
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(body),
+          authorization,
+        },
       })
       call.on('error', reject)
       call.on('response', (reply) => {
@@ -55,7 +69,8 @@ export function openBatchSender(options: { httpUrl: string; writeKey: string; co
           totals.refused += verdict.refused ?? 0
           return
         }
-        const retryable = reply.status === 0 || reply.status === 408 || reply.status === 429 || reply.status >= 500
+        const retryable =
+          reply.status === 0 || reply.status === 408 || reply.status === 429 || reply.status >= 500
         if (!retryable || attempt >= 100) {
           totals.refused += messages.length
           return

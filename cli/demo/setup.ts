@@ -3,8 +3,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { compileRule } from '../../domain/segments/plan.ts'
 import { parseRule } from '../../domain/segments/parse.ts'
+import { compileRule } from '../../domain/segments/plan.ts'
 import { createCampaign } from '../../store/campaigns.ts'
 import { issueKey } from '../../store/keys.ts'
 import { createSegment, readSegment } from '../../store/segments.ts'
@@ -32,8 +32,23 @@ export const DEMO_RULE = {
   match: {
     k: 'all',
     of: [
-      { k: 'agg', event: 'Order Completed', agg: 'sum', prop: 'revenue', window: { k: 'rolling', last: 'P30D' }, op: 'gt', value: 1000 },
-      { k: 'agg', event: 'Order Completed', agg: 'count', window: { k: 'rolling', last: 'P30D' }, op: 'gt', value: 5 },
+      {
+        k: 'agg',
+        event: 'Order Completed',
+        agg: 'sum',
+        prop: 'revenue',
+        window: { k: 'rolling', last: 'P30D' },
+        op: 'gt',
+        value: 1000,
+      },
+      {
+        k: 'agg',
+        event: 'Order Completed',
+        agg: 'count',
+        window: { k: 'rolling', last: 'P30D' },
+        op: 'gt',
+        value: 5,
+      },
     ],
   },
 }
@@ -41,7 +56,9 @@ export const DEMO_RULE = {
 /** Finds or makes all of it; the keys are kept in the data folder, as only their hashes are in the database. */
 export async function setUpDemo(sql: Sql, dataDir: string, nowMs: number): Promise<DemoNote> {
   const known = readDemoNote(dataDir)
-  const sourceId = await ensureSource(sql, 'demo-shop', { acceptEventsSince: new Date(nowMs - 400 * 86_400_000) })
+  const sourceId = await ensureSource(sql, 'demo-shop', {
+    acceptEventsSince: new Date(nowMs - 400 * 86_400_000),
+  })
   await ensureSegment(sql)
   if (known !== undefined) return known
   const pub = await issueKey(sql, { kind: 'pub', sourceId, name: 'demo' }, randomBytes(16))

@@ -1,0 +1,84 @@
+// How a command finds the running system: the addresses in the environment, else the note that a local `start` left in
+// its data folder. One sentence with the mend when there is neither. Connections are closed when the command is done.
+import type { Redis } from 'ioredis'
+import { type Cache, connectCache } from '../cache/connect.ts'
+import { connectProducer, whenReady } from '../queues/connection.ts'
+import { type Config, readConfig } from '../runtime/config.ts'
+import { describeError, fail } from '../runtime/errors.ts'
+import { schemaVersion } from '../schema/migrate.ts'
+import { countShards } from '../store/shard-map.ts'
+import { connectSql, type Sql } from '../store/sql.ts'
+import type { CliIo } from './io.ts'
+import { type RunState, readRunState } from './run-state.ts'
+
+export type Found = { config: Config; state: RunState | undefined }
+export type System = Found & { sql: Sql; redis: Redis; cache: Cache }
+
+/** The configuration of the deployment that is meant; addresses may be empty when nothing runs. */
+export function findConfig(io: CliIo): Found {
+  const own = readConfig(io.env)
+  const state = readRunState(own.dataDir)
+  if ((own.databaseUrl !== '' && own.redisUrl !== '') || state === undefined) return { config: own, state }
+  const env = { ...io.env, ...state.env, DATABASE_URL: state.databaseUrl, REDIS_URL: state.redisUrl }
+  return { config: readConfig(env), state }
+}
+
+/** As `findConfig`; throws `unavailable` when nothing runs here and the environment names no servers. */
+export function findRunning(io: CliIo): Found {
+  const found = findConfig(io)
+  if (found.config.databaseUrl === '' || found.config.redisUrl === '') {
+    throw fail(
+      'unavailable',
+      `Millrace does not run here (${found.config.dataDir}): start it with npm start, or set DATABASE_URL and REDIS_URL`,
+    )
+  }
+  return found
+}
+
+/** Connects, runs `work`, and closes what was opened whatever happens. */
+export async function withSystem<T>(io: CliIo, work: (system: System) => Promise<T>): Promise<T> {
+  const { config, state } = findRunning(io)
+  await mustFitSchema(config)
+  const redis = connectProducer(config.redisUrl)
+  const cache = connectCache(config.redisUrl, config.namespace)
+  const sql = connectSql({
+    url: config.databaseUrl,
+    namespace: config.namespace,
+    max: 2,
+    applicationName: 'millrace-cli',
+  })
+  try {
+    await whenReady(redis).catch((cause: unknown) => {
+      throw fail('unavailable', `Redis does not answer at ${placeOf(config.redisUrl)}: is it running?`, { cause })
+    })
+    // The stored map is what the workers go by, whatever this shell's environment says.
+    const shards = (await countShards(sql)) || config.shards
+    return await work({ config: { ...config, shards }, state, sql, redis, cache })
+  } finally {
+    redis.disconnect()
+    await cache.close()
+    await sql.end({ timeout: 2 })
+  }
+}
+
+/** Host and port of a URL, never its user and password. */
+export function placeOf(url: string): string {
+  const { hostname, port, protocol } = new URL(url)
+  return `${hostname}:${port || (protocol.startsWith('redis') ? '6379' : '5432')}`
+}
+
+async function mustFitSchema(config: Config): Promise<void> {
+  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace).catch((cause: unknown) => {
+    throw fail(
+      'unavailable',
+      `Postgres does not answer at ${placeOf(config.databaseUrl)} (${describeError(cause)}): is it running?`,
+      { cause },
+    )
+  })
+  if (applied > known) {
+    throw fail('schema_mismatch', `the database has schema ${applied}, this version knows ${known}: upgrade Millrace`)
+  }
+  if (applied < known) {
+    throw fail('schema_mismatch', `the database has schema ${applied} of ${known}: run millrace migrate`)
+  }
+}

@@ -1,0 +1,73 @@
+// Words that the generated shop is made of.
+
+export const PEOPLE_NAMES = {
+  first: [
+    'Ada',
+    'Ben',
+    'Chloe',
+    'Dev',
+    'Elif',
+    'Finn',
+    'Grace',
+    'Hugo',
+    'Ines',
+    'Jun',
+    'Kira',
+    'Leo',
+    'Mina',
+    'Noah',
+    'Olga',
+    'Paul',
+    'Rosa',
+    'Sam',
+    'Tara',
+    'Yuki',
+  ],
+  last: [
+    'Adler',
+    'Baker',
+    'Costa',
+    'Dubois',
+    'Evans',
+    'Fischer',
+    'Garcia',
+    'Haas',
+    'Ito',
+    'Jansen',
+    'Kim',
+    'Lopez',
+    'Moreau',
+    'Novak',
+    'Okafor',
+    'Rossi',
+    'Sato',
+    'Tran',
+    'Vogel',
+    'Weber',
+  ],
+} as const
+
+export const PRODUCT_WORDS = {
+  adjectives: ['Light', 'Warm', 'Quiet', 'Bright', 'Sturdy', 'Soft', 'Swift', 'Round', 'Plain', 'Bold'],
+  nouns: [
+    'Lamp',
+    'Jacket',
+    'Backpack',
+    'Kettle',
+    'Sneaker',
+    'Notebook',
+    'Blanket',
+    'Chair',
+    'Bottle',
+    'Watch',
+  ],
+  categories: ['home', 'clothing', 'outdoor', 'kitchen', 'office'],
+} as const
+
+export const USER_AGENTS = [
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36',
+  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15',
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+  'Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36',
+  'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0',
+] as const

@@ -1,0 +1,168 @@
+// What `millrace help` prints, and the list of commands there are. One row a command; examples are real.
+
+export type CommandHelp = {
+  name: string
+  usage: string
+  summary: string
+  options?: [string, string][]
+  examples: string[]
+}
+
+export const COMMANDS = [
+  {
+    name: 'start',
+    usage: 'start [pool[:count][*concurrency]…] [options]',
+    summary: 'run everything here, or the pools you name',
+    options: [['--concurrency N', 'jobs at once of each named pool']],
+    examples: ['start', 'start persist --concurrency 4', 'start collector ingest'],
+  },
+  {
+    name: 'demo',
+    usage: 'demo [options]',
+    summary: 'replay a generated shop through the pipeline, check every count, stop',
+    examples: ['demo'],
+  },
+  {
+    name: 'bench',
+    usage: 'bench [--json FILE]',
+    summary: 'measure this machine against a bare COPY of the same rows',
+    options: [['--json FILE', 'also write the figures there']],
+    examples: ['bench', 'bench --json figures.json'],
+  },
+  {
+    name: 'status',
+    usage: 'status [--all] [--watch] [--json]',
+    summary: 'pools, depth, age and rate',
+    options: [
+      ['--all', 'a row for every queue instead of one a pool'],
+      ['--watch', 'redraw every second until Ctrl-C'],
+      ['--json', 'machine readable'],
+    ],
+    examples: ['status', 'status --all', 'status --json'],
+  },
+  {
+    name: 'pause',
+    usage: 'pause POOL|QUEUE…',
+    summary: 'jobs keep arriving and wait; those under way finish',
+    examples: ['pause deliver-email', 'pause segment'],
+  },
+  {
+    name: 'resume',
+    usage: 'resume POOL|QUEUE…',
+    summary: 'let waiting jobs flow again',
+    examples: ['resume deliver-email', 'resume segment'],
+  },
+  {
+    name: 'replay',
+    usage: 'replay [--stage S] [--code C] [--id N] [--since T] [--limit N] [--yes]',
+    summary: 'send events and jobs that failed again',
+    options: [
+      ['--stage S', 'only those that failed in this pool'],
+      ['--code C', 'only those with this code'],
+      ['--id N', 'only this one'],
+      ['--since T', 'only those that failed since a time or age (2h)'],
+      ['--limit N', 'at most so many, oldest first (1000)'],
+      ['--yes', 'do it; without it only the counts are shown'],
+    ],
+    examples: ['replay', 'replay --stage persist --code row_rejected --since 2h --yes', 'replay --id 17 --yes'],
+  },
+  {
+    name: 'keys',
+    usage: 'keys [list] | keys create --source NAME | keys create --secret | keys revoke ID',
+    summary: 'write keys and secret keys',
+    options: [
+      ['--source NAME', 'the source a write key writes for; made if it is new'],
+      ['--secret', 'make a secret key (read and admin) instead'],
+      ['--name TEXT', 'what you call it'],
+      ['--origins A,B', 'exact origins a browser may send from'],
+      ['--ips A,B', 'addresses or CIDR ranges that may send'],
+      ['--rate N', 'events a second'],
+      ['--json', 'machine readable'],
+    ],
+    examples: ['keys', 'keys create --source web --origins https://shop.example', 'keys create --secret', 'keys revoke 3'],
+  },
+  {
+    name: 'tail',
+    usage: 'tail [SOURCE] [--lines N] [--once] [--json]',
+    summary: 'events as they arrive, each with its verdict',
+    options: [
+      ['--lines N', 'how many of the past to show first (20)'],
+      ['--once', 'show those and stop'],
+      ['--json', 'one JSON object a line'],
+    ],
+    examples: ['tail', 'tail web', 'tail web --json'],
+  },
+  {
+    name: 'doctor',
+    usage: 'doctor [--json]',
+    summary: 'what is missing or wrong here, and how to mend it',
+    options: [['--json', 'machine readable']],
+    examples: ['doctor'],
+  },
+  {
+    name: 'migrate',
+    usage: 'migrate',
+    summary: 'bring the database to the schema of this version',
+    examples: ['migrate'],
+  },
+  {
+    name: 'reset',
+    usage: 'reset --yes',
+    summary: 'delete all data of this deployment: schema, queues and local files',
+    options: [['--yes', 'really']],
+    examples: ['reset --yes'],
+  },
+  {
+    name: 'config',
+    usage: 'config print [--json]',
+    summary: 'every setting with its value and why it is there',
+    options: [['--json', 'machine readable']],
+    examples: ['config print'],
+  },
+] as const satisfies readonly CommandHelp[]
+
+export type CommandName = (typeof COMMANDS)[number]['name']
+
+export function isCommand(name: string): name is CommandName {
+  return COMMANDS.some((command) => command.name === name)
+}
+
+/** The list of commands. */
+export function overview(): string {
+  const width = Math.max(...COMMANDS.map((command) => command.name.length))
+  return [
+    'Millrace collects events, keeps each once, segments people and delivers to them.',
+    '',
+    'Usage: millrace COMMAND [options]',
+    '',
+    ...COMMANDS.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
+    '',
+    'Examples:',
+    '  millrace start                     everything, here',
+    '  millrace status --watch            see it work',
+    '  millrace keys create --source web  a key to send with',
+    '',
+    'millrace help COMMAND says more. Exit codes: 0 done, 1 failed, 2 used wrongly.',
+    '',
+  ].join('\n')
+}
+
+/** Usage, options and examples of one command. */
+export function helpOf(name: CommandName): string {
+  const command: CommandHelp | undefined = COMMANDS.find((candidate) => candidate.name === name)
+  if (command === undefined) return overview()
+  const options = command.options ?? []
+  const width = Math.max(0, ...options.map(([option]) => option.length))
+  return [
+    `Usage: millrace ${command.usage}`,
+    '',
+    `  ${command.summary}`,
+    ...(options.length === 0
+      ? []
+      : ['', 'Options:', ...options.map(([option, why]) => `  ${option.padEnd(width)}  ${why}`)]),
+    '',
+    'Examples:',
+    ...command.examples.map((example) => `  millrace ${example}`),
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,72 @@
+// The command line: finds the command, runs it, and turns what it throws into a sentence and an exit code (0 done,
+// 1 failed, 2 used wrongly). bin/millrace runs this file with Node 24; tests call `runCli`.
+import { describeError, MillraceError } from '../runtime/errors.ts'
+import { nearest } from './args.ts'
+import { COMMANDS, type CommandName, helpOf, isCommand, overview } from './help.ts'
+import { type CliIo, processIo } from './io.ts'
+
+type Command = { run(args: string[], io: CliIo): Promise<number> }
+
+/** Loaded when asked for: `status` does not pay for what `start` needs. */
+const LOAD: Record<CommandName, () => Promise<Command>> = {
+  start: () => import('./commands/start.ts'),
+  demo: () => import('./commands/demo.ts'),
+  bench: () => import('./commands/bench.ts'),
+  status: () => import('./commands/status.ts'),
+  pause: () => import('./commands/pause.ts'),
+  resume: () => import('./commands/resume.ts'),
+  replay: () => import('./commands/replay.ts'),
+  keys: () => import('./commands/keys.ts'),
+  tail: () => import('./commands/tail.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  migrate: () => import('./commands/migrate.ts'),
+  reset: () => import('./commands/reset.ts'),
+  config: () => import('./commands/config.ts'),
+}
+
+/** Runs one command line (without the program's name); resolves with its exit code and never throws. */
+export async function runCli(args: string[], io: CliIo): Promise<number> {
+  const [first, ...rest] = args
+  if (first === undefined || first === 'help' || first === '--help' || first === '-h') {
+    const [about] = rest
+    io.write(about !== undefined && isCommand(about) ? helpOf(about) : overview())
+    return 0
+  }
+  if (first === '--version') {
+    io.write(`node ${process.version}\n`)
+    return 0
+  }
+  if (!isCommand(first)) return unknownCommand(first, io)
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.write(helpOf(first))
+    return 0
+  }
+  try {
+    const command = await LOAD[first]()
+    return await command.run(rest, io)
+  } catch (error) {
+    return answerError(error, first, io)
+  }
+}
+
+function unknownCommand(name: string, io: CliIo): number {
+  const near = nearest(
+    name,
+    COMMANDS.map((command) => command.name),
+  )
+  const hint = near === undefined ? 'millrace help lists them' : `did you mean ${near}?`
+  io.writeError(`millrace: there is no command ${name}: ${hint}\n`)
+  return 2
+}
+
+function answerError(error: unknown, command: CommandName, io: CliIo): number {
+  if (error instanceof MillraceError && error.code === 'invalid_request') {
+    io.writeError(`millrace ${command}: ${error.detail}\nmillrace help ${command} says more.\n`)
+    return 2
+  }
+  const text = error instanceof MillraceError ? error.detail : describeError(error)
+  io.writeError(`millrace ${command}: ${text}\n`)
+  return 1
+}
+
+if (import.meta.main) process.exitCode = await runCli(process.argv.slice(2), processIo())
