@@ -476,6 +476,14 @@ export const CONFIG_TABLE = {
     default: 'millrace',
     why: 'dataset of events',
   },
+  bigqueryLoadMs: {
+    env: 'MILLRACE_BIGQUERY_LOAD_MS',
+    kind: 'int',
+    default: '120000',
+    min: 100,
+    max: 86400000,
+    why: 'how often staged events are loaded; BigQuery allows 1,500 loads a table and day',
+  },
   bigqueryEndpoint: {
     env: 'BIGQUERY_EMULATOR_HOST',
     kind: 'string',

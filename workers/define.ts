@@ -21,6 +21,8 @@ export type PoolDeps<Produces extends QueueContract> = {
   metrics: Metrics
   send: Send<Produces>
   depth: DepthSampler
+  /** Jobs a lane that this process works on at a time: a pool that gathers jobs need not wait for more than these. */
+  concurrency: number
 }
 
 export type JobInfo = {

@@ -28,7 +28,7 @@ export type OnDead = (dead: {
 
 export type RunOptions = {
   connection: Redis
-  deps: Omit<PoolDeps<QueueContract>, 'send'>
+  deps: Omit<PoolDeps<QueueContract>, 'send' | 'concurrency'>
   sender: Sender
   onDead: OnDead
   /** Overrides the pool's own concurrency. */
@@ -42,14 +42,15 @@ const STALLS_BEFORE_SPLIT = 2
 export async function runPool(pool: Pool, options: RunOptions): Promise<Service> {
   const { deps } = options
   const { config, log, metrics } = deps
-  const opened = await pool.open({ ...deps, send: options.sender.send })
+  const concurrency = options.concurrency ?? pool.work.concurrency
+  const opened = await pool.open({ ...deps, send: options.sender.send, concurrency })
   const stopping = new AbortController()
   const execute = createExecutor(pool, opened, options, stopping.signal)
   const workers = queueNames(pool.consumes, config.shards).map((lane) => {
     const worker = new Worker(lane, (job, token) => execute(job, token ?? '', lane), {
       connection: options.connection,
       prefix: queuePrefix(config.namespace, lane),
-      concurrency: options.concurrency ?? pool.work.concurrency,
+      concurrency,
       drainDelay: 5,
       lockDuration: config.lockMs,
       stalledInterval: config.stalledCheckMs,
