@@ -22,7 +22,13 @@ export function parseOptions<const Types extends OptionTypes>(
   } catch (error) {
     const text = error instanceof Error ? error.message : 'unknown option'
     const wrong = /'(-[^']*)'/.exec(text)?.[1]?.split(' ')[0]
-    const near = wrong === undefined ? undefined : nearest(wrong, Object.keys(types).map((name) => `--${name}`))
+    const near =
+      wrong === undefined
+        ? undefined
+        : nearest(
+            wrong,
+            Object.keys(types).map((name) => `--${name}`),
+          )
     throw fail('invalid_request', near === undefined ? text : `${text.split('. ')[0]}. Did you mean ${near}?`)
   }
   const extra = parsed.positionals[maxPositionals]
@@ -40,7 +46,10 @@ export function wholeNumber(
   if (text === undefined) return undefined
   const value = Number(text)
   if (text.trim() === '' || !Number.isInteger(value) || value < range.min || value > range.max) {
-    throw fail('invalid_request', `--${name} must be a whole number from ${range.min} to ${range.max}, not ${text}`)
+    throw fail(
+      'invalid_request',
+      `--${name} must be a whole number from ${range.min} to ${range.max}, not ${text}`,
+    )
   }
   return value
 }
@@ -55,7 +64,10 @@ export function pastTime(text: string | undefined, name: string, nowMs: number):
   }
   const at = new Date(text)
   if (Number.isNaN(at.getTime())) {
-    throw fail('invalid_request', `--${name} must be a time (2026-01-31T12:00:00Z) or an age (15m, 2h, 3d), not ${text}`)
+    throw fail(
+      'invalid_request',
+      `--${name} must be a time (2026-01-31T12:00:00Z) or an age (15m, 2h, 3d), not ${text}`,
+    )
   }
   return at
 }

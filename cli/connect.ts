@@ -23,13 +23,20 @@ export function findConfig(io: CliIo): Found {
   return { config: readConfig(env), state }
 }
 
-/** As `findConfig`; throws `unavailable` when nothing runs here and the environment names no servers. */
-export function findRunning(io: CliIo): Found {
+const ADDRESSES = { databaseUrl: 'DATABASE_URL', redisUrl: 'REDIS_URL' } as const
+
+/** As `findConfig`; throws `unavailable` when nothing runs here and the environment does not name the servers `needed`. */
+export function findRunning(
+  io: CliIo,
+  needed: (keyof typeof ADDRESSES)[] = ['databaseUrl', 'redisUrl'],
+): Found {
   const found = findConfig(io)
-  if (found.config.databaseUrl === '' || found.config.redisUrl === '') {
+  const missing = needed.filter((key) => found.config[key] === '')
+  if (missing.length > 0) {
+    const names = missing.map((key) => ADDRESSES[key]).join(' and ')
     throw fail(
       'unavailable',
-      `Millrace does not run here (${found.config.dataDir}): start it with npm start, or set DATABASE_URL and REDIS_URL`,
+      `Millrace does not run here (${found.config.dataDir}): start it with npm start, or set ${names}`,
     )
   }
   return found
@@ -49,7 +56,9 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
   })
   try {
     await whenReady(redis).catch((cause: unknown) => {
-      throw fail('unavailable', `Redis does not answer at ${placeOf(config.redisUrl)}: is it running?`, { cause })
+      throw fail('unavailable', `Redis does not answer at ${placeOf(config.redisUrl)}: is it running?`, {
+        cause,
+      })
     })
     // The stored map is what the workers go by, whatever this shell's environment says.
     const shards = (await countShards(sql)) || config.shards
@@ -68,15 +77,20 @@ export function placeOf(url: string): string {
 }
 
 async function mustFitSchema(config: Config): Promise<void> {
-  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace).catch((cause: unknown) => {
-    throw fail(
-      'unavailable',
-      `Postgres does not answer at ${placeOf(config.databaseUrl)} (${describeError(cause)}): is it running?`,
-      { cause },
-    )
-  })
+  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace).catch(
+    (cause: unknown) => {
+      throw fail(
+        'unavailable',
+        `Postgres does not answer at ${placeOf(config.databaseUrl)} (${describeError(cause)}): is it running?`,
+        { cause },
+      )
+    },
+  )
   if (applied > known) {
-    throw fail('schema_mismatch', `the database has schema ${applied}, this version knows ${known}: upgrade Millrace`)
+    throw fail(
+      'schema_mismatch',
+      `the database has schema ${applied}, this version knows ${known}: upgrade Millrace`,
+    )
   }
   if (applied < known) {
     throw fail('schema_mismatch', `the database has schema ${applied} of ${known}: run millrace migrate`)

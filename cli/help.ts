@@ -11,10 +11,10 @@ export type CommandHelp = {
 export const COMMANDS = [
   {
     name: 'start',
-    usage: 'start [pool[:count][*concurrency]…] [options]',
+    usage: 'start [pool[=processes]…] [--concurrency N]',
     summary: 'run everything here, or the pools you name',
-    options: [['--concurrency N', 'jobs at once of each named pool']],
-    examples: ['start', 'start persist --concurrency 4', 'start collector ingest'],
+    options: [['--concurrency N', 'jobs at once of the pools named before it']],
+    examples: ['start', 'start persist --concurrency 4', 'start ingest=2 persist=4'],
   },
   {
     name: 'demo',
@@ -64,7 +64,11 @@ export const COMMANDS = [
       ['--limit N', 'at most so many, oldest first (1000)'],
       ['--yes', 'do it; without it only the counts are shown'],
     ],
-    examples: ['replay', 'replay --stage persist --code row_rejected --since 2h --yes', 'replay --id 17 --yes'],
+    examples: [
+      'replay',
+      'replay --stage persist --code row_rejected --since 2h --yes',
+      'replay --id 17 --yes',
+    ],
   },
   {
     name: 'keys',
@@ -79,7 +83,12 @@ export const COMMANDS = [
       ['--rate N', 'events a second'],
       ['--json', 'machine readable'],
     ],
-    examples: ['keys', 'keys create --source web --origins https://shop.example', 'keys create --secret', 'keys revoke 3'],
+    examples: [
+      'keys',
+      'keys create --source web --origins https://shop.example',
+      'keys create --secret',
+      'keys revoke 3',
+    ],
   },
   {
     name: 'tail',

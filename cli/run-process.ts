@@ -13,6 +13,7 @@ import { type Service, stopAll } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { startProbes } from '../runtime/probes.ts'
 import { recordFailedEvents } from '../store/failed-events.ts'
+import { deadJobRow } from '../workers/dead-jobs.ts'
 import { REGISTRY } from '../workers/registry.ts'
 import { type OnDead, runPool } from '../workers/run.ts'
 import { type Connections, openConnections } from './connections.ts'
@@ -170,16 +171,6 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
 /** A dead job is kept where operators look: the failed set holds it, and failed_events names it. */
 function deadJobRecorder(connections: Connections): OnDead {
   return async (dead) => {
-    const code = dead.reason.split(':')[0] ?? ''
-    await recordFailedEvents(connections.sql, [
-      {
-        failedKey: `job-${dead.lane}-${dead.jobId}`,
-        stage: dead.pool,
-        code:
-          code === 'job_stalled' || code === 'payload_mismatch' || code === 'job_timeout' ? code : 'internal',
-        reason: dead.reason,
-        payload: JSON.stringify(dead.payload),
-      },
-    ])
+    await recordFailedEvents(connections.sql, [deadJobRow(dead)])
   }
 }

@@ -2,7 +2,10 @@
 // their own work; queue depth, age and Redis memory are reported by the one exporter only (cli/), so sums stay true.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30]
+const SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5,
+  10, 30, 60,
+]
 
 export const METRIC_NAMES = {
   jobs: 'millrace_jobs_total',

@@ -84,6 +84,7 @@ export async function countFailedEvents(
 
 /** Which of these keys were never recorded; one that was sent again since counts as recorded. */
 export async function unrecordedKeys(sql: Queryable, failedKeys: string[]): Promise<string[]> {
+  if (failedKeys.length === 0) return []
   const rows = await sql<{ failed_key: string }[]>`
     select k.failed_key
     from unnest(${failedKeys}::text[]) as k (failed_key)

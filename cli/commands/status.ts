@@ -77,10 +77,7 @@ function rowOf(pool: string, queues: string[], before: Look, now: Look): StatusR
   const lanes = queues.map((name) => now.sample.lanes.get(name)).filter((lane) => lane !== undefined)
   const sum = (pick: (lane: LaneDepth) => number) => lanes.reduce((total, lane) => total + pick(lane), 0)
   const seconds = Math.max(0.001, (now.sample.takenAt - before.sample.takenAt) / 1000)
-  const finished = queues.reduce(
-    (total, name) => total + finishedOn(name, now) - finishedOn(name, before),
-    0,
-  )
+  const finished = queues.reduce((total, name) => total + finishedOn(name, now) - finishedOn(name, before), 0)
   return {
     pool,
     queues,

@@ -1,0 +1,187 @@
+// millrace bench: its own servers, all default pools, one run; prints what each piece costs and the ratio to bare COPY of
+// the same rows. `--json FILE` also writes the figures; `--quick` takes a tenth of the time (for a look, not for a claim).
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { connectProducer, whenReady } from '../../queues/connection.ts'
+import { readConfig } from '../../runtime/config.ts'
+import { fail } from '../../runtime/errors.ts'
+import { connectSql, type Sql } from '../../store/sql.ts'
+import { openCopyYardstick } from '../bench/copy.ts'
+import { type Bench, endToEnd, memoryPerQueuedEvent, singleEvents, steadyRate } from '../bench/phases.ts'
+import { setUpDemo } from '../demo/setup.ts'
+import type { CliIo } from '../io.ts'
+import { startStack } from '../local/stack.ts'
+
+const USERS = 50_000
+
+export async function run(args: string[], io: CliIo): Promise<number> {
+  const { jsonFile, quick } = readOptions(args)
+  const scale = quick ? 0.1 : 1
+  const dataDir = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+  const config = readConfig(
+    {},
+    {
+      dataDir,
+      httpPort: 0,
+      dashboardPort: 0,
+      exporterPort: 0,
+      outboxPort: 0,
+      localPostgresPort: 0,
+      localRedisPort: 0,
+      localRedisMaxmemoryMb: 2048,
+    },
+  )
+  const step = (text: string) => io.write(`  ${text}\n`)
+  io.write('Millrace benchmark: own servers, all default pools, one run\n')
+  const stack = await startStack({ config, env: io.env, say: step })
+  const sql = connectSql({
+    url: stack.config.databaseUrl,
+    namespace: stack.config.namespace,
+    max: 2,
+    applicationName: 'bench',
+    statementTimeoutMs: 300_000,
+  })
+  const redis = connectProducer(stack.config.redisUrl)
+  try {
+    await whenReady(redis)
+    const settings = await readSettings(sql, async (name) =>
+      String(Object.values(Object(await redis.config('GET', name)))[0]),
+    )
+    for (const [name, value] of Object.entries(settings)) step(`${name} = ${value}`)
+    const { writeKey } = await setUpDemo(sql, dataDir, Date.now())
+    const bench: Bench = { stack, sql, redis, writeKey, users: USERS, run: `b${Date.now().toString(36)}` }
+
+    step('warming up')
+    await endToEnd(bench, 20_000)
+    const yardstick = await openCopyYardstick(stack.config.databaseUrl, {
+      rows: Math.round(100_000 * Math.max(scale, 0.5)),
+      users: USERS,
+    })
+    const copyRuns: number[] = []
+    const copyThrice = async (when: string) => {
+      step(`bare COPY, three times ${when}`)
+      for (let i = 0; i < 3; i++) copyRuns.push(await yardstick.rowsPerSecond())
+    }
+    await copyThrice('before')
+    step('end to end: batches of 100 until the last row is in Postgres')
+    const whole = await endToEnd(bench, Math.round((300_000 * scale) / 100) * 100)
+    await copyThrice('after')
+    await yardstick.close()
+    step(`single events for ${Math.round(60 * scale)} s`)
+    const singles = await singleEvents(bench, 60 * scale, 64)
+    step('steady 5,000 events/s')
+    const steady = await steadyRate(bench, 5000, Math.max(5, 30 * scale))
+    step('memory of waiting events')
+    const redisBytes = await memoryPerQueuedEvent(bench, 20_000)
+
+    const copyRowsPerSecond = Math.max(...copyRuns)
+    const figures = {
+      copyRowsPerSecond,
+      endToEndEventsPerSecond: whole.eventsPerSecond,
+      ratio: whole.eventsPerSecond / copyRowsPerSecond,
+      singleRequestsPerSecond: singles.requestsPerSecond,
+      acceptP50Ms: singles.acceptP50Ms,
+      acceptP99Ms: singles.acceptP99Ms,
+      persistedP99Ms: steady.persistedP99Ms,
+      membershipP50Ms: steady.membershipP50Ms,
+      membershipP99Ms: steady.membershipP99Ms,
+      steadyAcceptP50Ms: steady.acceptP50Ms,
+      steadyAcceptP99Ms: steady.acceptP99Ms,
+      redisBytesPerQueuedEvent: redisBytes,
+      singlesQueuedJobsAtEnd: singles.queuedAtEnd,
+      shedRequests: whole.shed + singles.shed,
+      cpuMicrosecondsPerEvent: whole.cpu,
+      copyRuns,
+      settings,
+      machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`,
+      commit: commitOf(),
+      quick,
+    }
+    io.write(format(figures))
+    if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(figures, null, 2)}\n`)
+    else io.write(`${JSON.stringify(figures)}\n`)
+    return 0
+  } finally {
+    await sql.end({ timeout: 5 })
+    redis.disconnect()
+    await stack.stop()
+    await stack.postgres?.destroy()
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+function readOptions(args: string[]): { jsonFile: string | undefined; quick: boolean } {
+  let jsonFile: string | undefined
+  let quick = false
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === '--json') jsonFile = args[++i]
+    else if (args[i] === '--quick') quick = true
+    else throw fail('invalid_config', `bench does not know ${args[i]}: --json FILE, --quick`)
+  }
+  return { jsonFile, quick }
+}
+
+async function readSettings(
+  sql: Sql,
+  redisConfig: (name: string) => Promise<string>,
+): Promise<Record<string, string>> {
+  const settings: Record<string, string> = {}
+  for (const name of [
+    'server_version',
+    'fsync',
+    'full_page_writes',
+    'synchronous_commit',
+    'shared_buffers',
+    'max_wal_size',
+    'wal_level',
+  ]) {
+    const [row] = await sql.unsafe<{ value: string }[]>(`select current_setting('${name}') as value`)
+    settings[name] = row?.value ?? ''
+  }
+  for (const name of [
+    'appendonly',
+    'appendfsync',
+    'no-appendfsync-on-rewrite',
+    'maxmemory-policy',
+    'maxmemory',
+  ])
+    settings[name] = await redisConfig(name)
+  return settings
+}
+
+function commitOf(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+    }).trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
+function format(
+  figures: Record<string, unknown> & { cpuMicrosecondsPerEvent: Record<string, number> },
+): string {
+  const whole = (name: string) => Math.round(Number(figures[name])).toLocaleString('en-US')
+  const ms = (name: string) => `${Number(figures[name]).toFixed(1)} ms`
+  const rows: [string, string][] = [
+    ['bare COPY of the same rows', `${whole('copyRowsPerSecond')} rows/s`],
+    ['end to end, batches of 100', `${whole('endToEndEventsPerSecond')} events/s`],
+    ['ratio', Number(figures.ratio).toFixed(3)],
+    ['single events', `${whole('singleRequestsPerSecond')} requests/s`],
+    ['  accept p50 / p99', `${ms('acceptP50Ms')} / ${ms('acceptP99Ms')}`],
+    ['at 5,000 events/s: accept p50 / p99', `${ms('steadyAcceptP50Ms')} / ${ms('steadyAcceptP99Ms')}`],
+    ['  accepted to persisted p99', ms('persistedP99Ms')],
+    ['  event to membership p50 / p99', `${ms('membershipP50Ms')} / ${ms('membershipP99Ms')}`],
+    ['Redis memory a waiting event', `${whole('redisBytesPerQueuedEvent')} bytes`],
+    ...Object.entries(figures.cpuMicrosecondsPerEvent).map(([name, value]): [string, string] => [
+      `CPU an event: ${name}`,
+      `${value.toFixed(1)} µs`,
+    ]),
+  ]
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return `\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n')}\n\n  ${figures.machine}, commit ${figures.commit}\n\n`
+}

@@ -1,0 +1,104 @@
+// millrace reset --yes: deletes all data of this deployment: the Postgres schema, its keys in Redis, and what it keeps in
+// the data folder. Refuses while anything of it runs.
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { countWorkers } from '../../queues/activity.ts'
+import { connectProducer, whenReady } from '../../queues/connection.ts'
+import { eraseNamespace } from '../../queues/erase.ts'
+import { allQueueNames } from '../../queues/pipeline.ts'
+import type { Config } from '../../runtime/config.ts'
+import { fail } from '../../runtime/errors.ts'
+import { dropSchema, otherSessions } from '../../schema/drop.ts'
+import { parseOptions } from '../args.ts'
+import { findConfig, placeOf } from '../connect.ts'
+import type { CliIo } from '../io.ts'
+
+/** What Millrace makes in its data folder; anything else there is not ours to delete. */
+const OURS = ['archive', 'outbox', 'logs', 'demo.json', 'run.json', 'secrets.json']
+const LOCAL_SERVERS = ['postgres', 'redis'] as const
+
+export async function run(args: string[], io: CliIo): Promise<number> {
+  const { options } = parseOptions(args, { yes: 'boolean' })
+  const { config, state } = findConfig(io)
+  const dataDir = resolve(config.dataDir)
+  if (state !== undefined) throw fail('conflict', `Millrace runs (pid ${state.pid}): stop it first`)
+  refuseLivingServers(dataDir)
+  const targets = [
+    config.databaseUrl === ''
+      ? undefined
+      : `schema ${config.namespace} in Postgres at ${placeOf(config.databaseUrl)}`,
+    config.redisUrl === ''
+      ? undefined
+      : `keys of namespace ${config.namespace} in Redis at ${placeOf(config.redisUrl)}`,
+    `data of Millrace in ${dataDir}`,
+  ].filter((target) => target !== undefined)
+  if (!options.yes) {
+    io.write(`This would delete:\n${targets.map((target) => `  ${target}\n`).join('')}Nothing was deleted: add --yes to do it.\n`)
+    return 2
+  }
+  await deleteRemote(config)
+  for (const server of LOCAL_SERVERS) deleteServerData(join(dataDir, server))
+  for (const name of OURS) rmSync(join(dataDir, name), { recursive: true, force: true })
+  io.write(`Deleted:\n${targets.map((target) => `  ${target}\n`).join('')}`)
+  return 0
+}
+
+/** Looks at both stores before it deletes from either. */
+async function deleteRemote(config: Config): Promise<void> {
+  if (config.databaseUrl !== '') {
+    const sessions = await otherSessions(config.databaseUrl)
+    if (sessions.length > 0) throw fail('conflict', `still connected: ${sessions.join(', ')}. Stop them first`)
+  }
+  if (config.redisUrl !== '') {
+    const redis = connectProducer(config.redisUrl)
+    try {
+      await whenReady(redis)
+      const workers = await countWorkers(redis, config.namespace, allQueueNames(config.shards))
+      const busy = [...(workers ?? [])].filter(([, count]) => count > 0).map(([queue]) => queue)
+      if (busy.length > 0) throw fail('conflict', `workers are running on ${busy.join(', ')}. Stop them first`)
+      await eraseNamespace(redis, config.namespace)
+    } finally {
+      redis.disconnect()
+    }
+  }
+  if (config.databaseUrl !== '') await dropSchema(config.databaseUrl, config.namespace)
+}
+
+/** Local servers that outlived their `start` still write to what would be deleted. */
+function refuseLivingServers(dataDir: string): void {
+  const notes = [
+    join(dataDir, 'redis', 'redis.pid'),
+    join(placeOfServer(join(dataDir, 'postgres')) ?? '', 'data', 'postmaster.pid'),
+  ]
+  for (const note of notes) {
+    const pid = existsSync(note) ? Number(readFileSync(note, 'utf8').split('\n')[0]) : 0
+    if (pid > 0 && isServer(pid)) {
+      throw fail('conflict', `a local server of this data folder still runs (pid ${pid}): end it first (kill ${pid})`)
+    }
+  }
+}
+
+function isServer(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return (
+      process.platform !== 'linux' || /redis|valkey|postgres/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+    )
+  } catch {
+    return false
+  }
+}
+
+/** As root the data may live elsewhere; `location` says where (cli/local/unprivileged.ts). */
+function placeOfServer(dir: string): string | undefined {
+  const note = join(dir, 'location')
+  if (!existsSync(note)) return existsSync(dir) ? dir : undefined
+  const place = readFileSync(note, 'utf8').trim()
+  return /^(server|millrace-[0-9a-f]{12})$/.test(basename(place)) ? place : undefined
+}
+
+function deleteServerData(dir: string): void {
+  const place = placeOfServer(dir)
+  if (place !== undefined) rmSync(place, { recursive: true, force: true })
+  rmSync(dir, { recursive: true, force: true })
+}
