@@ -1,5 +1,6 @@
 // The command line: finds the command, runs it, and turns what it throws into a sentence and an exit code (0 done,
 // 1 failed, 2 used wrongly). bin/millrace runs this file with Node 24; tests call `runCli`.
+import packageFile from '../package.json' with { type: 'json' }
 import { describeError, MillraceError } from '../runtime/errors.ts'
 import { nearest } from './args.ts'
 import { COMMANDS, type CommandName, helpOf, isCommand, overview } from './help.ts'
@@ -33,7 +34,7 @@ export async function runCli(args: string[], io: CliIo): Promise<number> {
     return 0
   }
   if (first === '--version') {
-    io.write(`node ${process.version}\n`)
+    io.write(`millrace ${packageFile.version}, node ${process.version}\n`)
     return 0
   }
   if (!isCommand(first)) return unknownCommand(first, io)

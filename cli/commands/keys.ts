@@ -38,7 +38,10 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     }
     default: {
       const near = nearest(verb, ['list', 'create', 'revoke'])
-      throw fail('invalid_request', `keys cannot ${verb}: ${near === undefined ? 'list, create or revoke' : `did you mean ${near}?`}`)
+      throw fail(
+        'invalid_request',
+        `keys cannot ${verb}: ${near === undefined ? 'list, create or revoke' : `did you mean ${near}?`}`,
+      )
     }
   }
 }
@@ -49,7 +52,10 @@ type Wanted = Omit<NewKey, 'sourceId'> & { source: string | undefined }
 function wantedKey(options: Options): Wanted {
   const { source, secret } = options
   if ((source === undefined) === (secret !== true)) {
-    throw fail('invalid_request', 'name the source of a write key with --source NAME, or ask for a secret key with --secret')
+    throw fail(
+      'invalid_request',
+      'name the source of a write key with --source NAME, or ask for a secret key with --secret',
+    )
   }
   if (source !== undefined && (source.trim() === '' || source.length > 100)) {
     throw fail('invalid_request', 'a source name has 1 to 100 characters')
@@ -61,7 +67,8 @@ function wantedKey(options: Options): Wanted {
   }
   const allowedIps = commaList(options.ips)
   for (const ip of allowedIps) {
-    if (!isAddressOrRange(ip)) throw fail('invalid_request', `${ip} is neither an IP address nor a CIDR range`)
+    if (!isAddressOrRange(ip))
+      throw fail('invalid_request', `${ip} is neither an IP address nor a CIDR range`)
   }
   const rate = wholeNumber(options.rate, 'rate', { min: 1, max: 1_000_000 })
   return {

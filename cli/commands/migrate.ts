@@ -10,9 +10,13 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   const { config } = findRunning(io, ['databaseUrl'])
   const applied = await migrate(config.databaseUrl, config.namespace).catch((cause: unknown) => {
     if (cause instanceof MillraceError) throw cause
-    throw fail('unavailable', `Postgres does not answer at ${placeOf(config.databaseUrl)} (${describeError(cause)})`, {
-      cause,
-    })
+    throw fail(
+      'unavailable',
+      `Postgres does not answer at ${placeOf(config.databaseUrl)} (${describeError(cause)})`,
+      {
+        cause,
+      },
+    )
   })
   const { applied: version } = await schemaVersion(config.databaseUrl, config.namespace)
   io.write(

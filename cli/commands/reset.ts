@@ -33,7 +33,9 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     `data of Millrace in ${dataDir}`,
   ].filter((target) => target !== undefined)
   if (!options.yes) {
-    io.write(`This would delete:\n${targets.map((target) => `  ${target}\n`).join('')}Nothing was deleted: add --yes to do it.\n`)
+    io.write(
+      `This would delete:\n${targets.map((target) => `  ${target}\n`).join('')}Nothing was deleted: add --yes to do it.\n`,
+    )
     return 2
   }
   await deleteRemote(config)
@@ -47,7 +49,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
 async function deleteRemote(config: Config): Promise<void> {
   if (config.databaseUrl !== '') {
     const sessions = await otherSessions(config.databaseUrl)
-    if (sessions.length > 0) throw fail('conflict', `still connected: ${sessions.join(', ')}. Stop them first`)
+    if (sessions.length > 0)
+      throw fail('conflict', `still connected: ${sessions.join(', ')}. Stop them first`)
   }
   if (config.redisUrl !== '') {
     const redis = connectProducer(config.redisUrl)
@@ -55,7 +58,8 @@ async function deleteRemote(config: Config): Promise<void> {
       await whenReady(redis)
       const workers = await countWorkers(redis, config.namespace, allQueueNames(config.shards))
       const busy = [...(workers ?? [])].filter(([, count]) => count > 0).map(([queue]) => queue)
-      if (busy.length > 0) throw fail('conflict', `workers are running on ${busy.join(', ')}. Stop them first`)
+      if (busy.length > 0)
+        throw fail('conflict', `workers are running on ${busy.join(', ')}. Stop them first`)
       await eraseNamespace(redis, config.namespace)
     } finally {
       redis.disconnect()
@@ -73,7 +77,10 @@ function refuseLivingServers(dataDir: string): void {
   for (const note of notes) {
     const pid = existsSync(note) ? Number(readFileSync(note, 'utf8').split('\n')[0]) : 0
     if (pid > 0 && isServer(pid)) {
-      throw fail('conflict', `a local server of this data folder still runs (pid ${pid}): end it first (kill ${pid})`)
+      throw fail(
+        'conflict',
+        `a local server of this data folder still runs (pid ${pid}): end it first (kill ${pid})`,
+      )
     }
   }
 }
@@ -82,7 +89,8 @@ function isServer(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return (
-      process.platform !== 'linux' || /redis|valkey|postgres/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+      process.platform !== 'linux' ||
+      /redis|valkey|postgres/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
     )
   } catch {
     return false

@@ -15,7 +15,11 @@ const PAGE = 500
 type Line = FeedEntry & { source: string }
 
 export async function run(args: string[], io: CliIo): Promise<number> {
-  const { options, positionals } = parseOptions(args, { json: 'boolean', once: 'boolean', lines: 'string' }, 1)
+  const { options, positionals } = parseOptions(
+    args,
+    { json: 'boolean', once: 'boolean', lines: 'string' },
+    1,
+  )
   const lines = wholeNumber(options.lines, 'lines', { min: 0, max: 500 }) ?? 20
   return withSystem(io, async (system) => {
     const sources = await wantedSources(system, positionals[0])
@@ -48,7 +52,10 @@ async function wantedSources({ sql }: System, name: string | undefined): Promise
   if (found.length > 0) return found
   const names = all.map((source) => source.name)
   const near = nearest(name, names)
-  throw fail('not_found', `there is no source ${name}: ${near === undefined ? names.join(', ') : `did you mean ${near}?`}`)
+  throw fail(
+    'not_found',
+    `there is no source ${name}: ${near === undefined ? names.join(', ') : `did you mean ${near}?`}`,
+  )
 }
 
 /** What is new in each source's feed, in order of time; notes in `lastIds` how far it read. */
@@ -73,8 +80,12 @@ function lineOf(line: Line, io: CliIo): string {
   const isGood = line.verdict === 'accepted'
   const time = new Date(line.at).toISOString().slice(11, 23)
   const what = [line.type, line.name].filter((part) => part !== undefined && part !== '').join(' ')
-  const why = isGood ? '' : [line.code, line.field, line.reason].filter((part) => part !== undefined).join(': ')
+  const why = isGood
+    ? ''
+    : [line.code, line.field, line.reason].filter((part) => part !== undefined).join(': ')
   const skipped = line.skipped === undefined ? '' : ` (+${line.skipped} more)`
   const verdict = paint(line.verdict.padEnd(8), isGood ? 'green' : 'red', io.colours)
-  return `${paint(time, 'dim', io.colours)}  ${verdict}  ${line.source}  ${what}  ${line.user ?? ''}  ${line.messageId ?? ''}  ${why}${skipped}`.trimEnd().concat('\n')
+  return `${paint(time, 'dim', io.colours)}  ${verdict}  ${line.source}  ${what}  ${line.user ?? ''}  ${line.messageId ?? ''}  ${why}${skipped}`
+    .trimEnd()
+    .concat('\n')
 }

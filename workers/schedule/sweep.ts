@@ -1,14 +1,11 @@
 // Finds what was committed but not handed on, and hands it on: changes that were never announced, deliveries and dead
 // jobs that nobody holds, and events that the archive had no room for. Each part is bounded; the next sweep goes on.
 import { announce } from '../../queues/announce.ts'
-import { deadJobIds, readDeadJobs } from '../../queues/dead-jobs.ts'
-import { queueNames } from '../../queues/define.ts'
-import { deliver, PIPELINE } from '../../queues/pipeline.ts'
+import { deliver } from '../../queues/pipeline.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
-import { recordFailedEvents, unrecordedKeys } from '../../store/failed-events.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
-import { deadJobKey, deadJobRow } from '../dead-job.ts'
+import { recordDeadJobs } from '../dead-jobs.ts'
 import type { ScheduleDeps } from './deps.ts'
 import { fillArchiveGaps } from './gaps.ts'
 
@@ -17,14 +14,11 @@ const UNANNOUNCED_MS = 10_000
 /** Longer than the longest backoff of a delivery: a job that only waits is not sent again. */
 const IDLE_DELIVERY_MS = 600_000
 const SLICE = 1_000
-/** Payloads of dead jobs may be 100 KB each. */
-const DEAD_JOBS_READ = 20
-const DEAD_JOBS_LOOKED_AT = 1_000
 
 export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Counts> {
   const announced = await announceLeftBehind(deps, signal)
   const deliveries = await resendOpenDeliveries(deps)
-  const deadJobs = await recordDeadJobs(deps, signal)
+  const deadJobs = await recordLostDeadJobs(deps, signal)
   const archived = await fillArchiveGaps(deps, signal)
   return { announced, deliveries, deadJobs, archived }
 }
@@ -54,30 +48,12 @@ async function resendOpenDeliveries({ sql, send, depth }: ScheduleDeps): Promise
 }
 
 /** Dead jobs are recorded when they die, unless Postgres was away just then. */
-async function recordDeadJobs(deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
-  const { cache, config, depth, sql } = deps
-  let recorded = 0
-  for (const contract of PIPELINE.filter((candidate) => candidate.insert.keepFailed)) {
-    for (const lane of queueNames(contract, config.shards)) {
-      if (depth.depthOf(lane).failed === 0) continue
-      const jobIds = await deadJobIds(cache.redis, config.namespace, lane, DEAD_JOBS_LOOKED_AT)
-      const missing = new Set(
-        await unrecordedKeys(
-          sql,
-          jobIds.map((jobId) => deadJobKey(lane, jobId)),
-        ),
-      )
-      const unrecorded = jobIds.filter((jobId) => missing.has(deadJobKey(lane, jobId)))
-      for (let from = 0; from < unrecorded.length; from += DEAD_JOBS_READ) {
-        signal.throwIfAborted()
-        const slice = unrecorded.slice(from, from + DEAD_JOBS_READ)
-        const jobs = await readDeadJobs(cache.redis, config.namespace, lane, slice)
-        recorded += await recordFailedEvents(
-          sql,
-          jobs.map((job) => deadJobRow({ pool: contract.name, lane, ...job })),
-        )
-      }
-    }
-  }
-  return recorded
+async function recordLostDeadJobs(
+  { cache, config, depth, sql }: ScheduleDeps,
+  signal: AbortSignal,
+): Promise<number> {
+  const isAnyDead = [...depth.current().lanes.values()].some((lane) => lane.failed > 0)
+  if (!isAnyDead) return 0
+  const { namespace, shards } = config
+  return recordDeadJobs({ redis: cache.redis, namespace, shards, sql, signal })
 }

@@ -1,0 +1,39 @@
+// What the doctor wants to know of a Postgres server. Read only.
+import type { Queryable } from './sql.ts'
+
+export type PostgresFacts = {
+  /** 160004 = 16.4 */
+  versionNumber: number
+  version: string
+  /** Settings that protect data, by name: `on` or `off`. */
+  settings: { fsync: string; fullPageWrites: string; synchronousCommit: string }
+  nowMs: number
+}
+
+export async function readPostgresFacts(sql: Queryable): Promise<PostgresFacts> {
+  const [row] = await sql<
+    {
+      version_number: number
+      version: string
+      fsync: string
+      full_page_writes: string
+      synchronous_commit: string
+      now_ms: number
+    }[]
+  >`
+    select current_setting('server_version_num')::int as version_number, current_setting('server_version') as version,
+      current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
+      current_setting('synchronous_commit') as synchronous_commit,
+      (extract(epoch from clock_timestamp()) * 1000)::float8 as now_ms`
+  if (row === undefined) throw new Error('Postgres said nothing of itself')
+  return {
+    versionNumber: row.version_number,
+    version: row.version,
+    settings: {
+      fsync: row.fsync,
+      fullPageWrites: row.full_page_writes,
+      synchronousCommit: row.synchronous_commit,
+    },
+    nowMs: row.now_ms,
+  }
+}
