@@ -6,10 +6,12 @@ import type { CliIo } from '../io.ts'
 import type { Stack } from '../local/stack.ts'
 import { countEvents, readCounter, readDemoCounts, waitUntilDrained } from './counts.ts'
 import { type Expected, foldShop } from './fold.ts'
+import type { SegmentMessage } from './message.ts'
 import { createProgress } from './progress.ts'
+import { withResends } from './resends.ts'
 import { openBatchSender, type SendTotals } from './send.ts'
 import { DEMO_SEED, DEMO_SEGMENT, type DemoNote, setUpDemo, writeDemoNote } from './setup.ts'
-import { generateShop, type SegmentMessage, withResends } from './shop.ts'
+import { generateShop } from './shop.ts'
 import { allAgree, formatTable, type TableRow } from './table.ts'
 
 const BATCH = 100

@@ -1,20 +1,34 @@
-// The closing table: what was expected, what is there, and whether they agree. Pure.
+// The closing table of the demo: what was expected, what is there, and whether they agree. Called by run-demo.ts. Pure.
+import { paint, table } from '../table.ts'
 
 export type TableRow = { name: string; expected: number; actual: number }
 
+const NUMBER_COLUMNS = 31
+
 export function allAgree(rows: TableRow[]): boolean {
-  return rows.every((row) => row.expected === row.actual)
+  return rows.every(agrees)
 }
 
-export function formatTable(rows: TableRow[], options: { colours: boolean }): string {
-  const number = (value: number) => value.toLocaleString('en-US')
-  const width = Math.max(...rows.map((row) => row.name.length), 8)
-  const paint = (text: string, code: number) => (options.colours ? `\u001b[${code}m${text}\u001b[0m` : text)
-  const head = `  ${''.padEnd(width)}  ${'expected'.padStart(10)}  ${'there'.padStart(10)}`
-  const lines = rows.map((row) => {
-    const agrees = row.expected === row.actual
-    const mark = agrees ? paint('✓', 32) : paint('✗', 31)
-    return `  ${row.name.padEnd(width)}  ${number(row.expected).padStart(10)}  ${number(row.actual).padStart(10)}  ${mark}`
-  })
-  return `${[head, ...lines].join('\n')}\n`
+/** Lines with a tick or a cross each, at most `columns` wide: names that are too long end in an ellipsis. */
+export function formatTable(rows: TableRow[], options: { colours: boolean; columns?: number }): string {
+  const room = Math.max(8, (options.columns ?? 80) - NUMBER_COLUMNS)
+  const text = table(
+    [
+      { title: '' },
+      { title: 'expected', align: 'right' },
+      { title: 'there', align: 'right' },
+      { title: ' ' },
+    ],
+    rows.map((row) => [
+      row.name.length <= room ? row.name : `${row.name.slice(0, room - 1)}…`,
+      row.expected.toLocaleString('en-US'),
+      row.actual.toLocaleString('en-US'),
+      agrees(row) ? paint('✓', 'green', options.colours) : paint('✗', 'red', options.colours),
+    ]),
+  )
+  return text.replaceAll(/^(?=.)/gm, '  ')
+}
+
+function agrees(row: TableRow): boolean {
+  return row.expected === row.actual
 }
