@@ -73,7 +73,10 @@ declare
 begin
   if to_regclass(child) is not null then return false; end if;
   perform pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || parent, 0));
-  if to_regclass(child) is not null then return false; end if;
+  -- a query of its own snapshot: waiting for an advisory lock does not refresh what to_regclass has cached
+  if exists (select 1 from pg_class where relname = child and relnamespace = current_schema()::regnamespace) then
+    return false;
+  end if;
   execute format('create table %I (like %I including defaults including constraints including indexes)', child, parent);
   execute format('create index on %I using brin (received_at)', child);
   execute format('alter table %I attach partition %I for values from (%L) to (%L)',

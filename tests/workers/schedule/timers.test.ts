@@ -1,0 +1,87 @@
+// Due timers become jobs of their shards: each once, again when the job got lost, and nothing when nothing is due.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { shardName } from '../../../domain/buckets.ts'
+import { openQueue } from '../../../queues/sender.ts'
+import { writeTimers } from '../../../store/memberships.ts'
+import { inTransaction } from '../../../store/sql.ts'
+import { startTimers, tick } from '../../../workers/schedule/timers.ts'
+import { scheduleDeps } from '../../support/schedule-deps.ts'
+import { waitFor } from '../../support/wait-for.ts'
+import { testWorld, type World } from '../../support/world.ts'
+
+const NOW = Date.UTC(2026, 10, 21, 12)
+// One profile a shard (4 shards of 256 buckets each), and a second one in the last.
+const PEOPLE = [1, 2, 3, 4, 5].map((number, i) => number * 1024 + Math.min(i, 3) * 256)
+
+let world: World
+beforeAll(async () => {
+  world = await testWorld({ scheduleTickMs: 50 })
+})
+afterAll(() => world.close())
+beforeEach(async () => {
+  await world.sql`delete from segment_timers`
+  for (let shard = 0; shard < 4; shard++) {
+    const queue = openQueue(world.producer, world.namespace, `segment-${shardName(shard)}`)
+    await queue.obliterate({ force: true })
+    await queue.close()
+  }
+})
+
+const due = (at: number) =>
+  inTransaction(world.sql, (tx) =>
+    writeTimers(
+      tx,
+      PEOPLE.map((profileId) => ({ profileId, wakeAtMs: at })),
+    ),
+  )
+
+async function jobs() {
+  const found: { shard: number; reason: string; profileIds: number[] }[] = []
+  for (let shard = 0; shard < 4; shard++) {
+    const queue = openQueue(world.producer, world.namespace, `segment-${shardName(shard)}`)
+    found.push(...(await queue.getJobs(['waiting'])).map((job) => job.data))
+    await queue.close()
+  }
+  return found
+}
+
+test('a due timer is sent to its shard once while its lease holds, and again when it is over', async () => {
+  await due(NOW - 1)
+  const deps = scheduleDeps(world, NOW)
+  expect(await tick(deps)).toBe(50)
+  const sent = await jobs()
+  expect(sent.map((job) => job.reason)).toEqual(['time', 'time', 'time', 'time'])
+  expect(sent.flatMap((job) => job.profileIds).sort((a, b) => a - b)).toEqual(PEOPLE)
+  deps.clock.advance(5_000)
+  await tick(deps)
+  expect(await jobs()).toHaveLength(4)
+  // The same people while their job still waits: the same job.
+  deps.clock.advance(10_000)
+  await tick(deps)
+  expect(await jobs()).toHaveLength(4)
+  const runs = await world.sql`select counts from schedule_runs where task = 'segment-timers' order by run_id`
+  expect(runs.map((run) => run.counts)).toEqual([
+    { due: 5, jobs: 4 },
+    { due: 5, jobs: 4 },
+  ])
+})
+
+test('the loop sleeps until the next timer, five seconds at most', async () => {
+  const deps = scheduleDeps(world, NOW)
+  expect(await tick(deps)).toBe(5_000)
+  await due(NOW + 1_700)
+  expect(await tick(deps)).toBe(1_700)
+  await due(NOW + 3_600_000)
+  expect(await tick(deps)).toBe(5_000)
+  await due(NOW + 1)
+  expect(await tick(deps)).toBe(50)
+})
+
+test('two loops at once send every timer once, and both stop when told', async () => {
+  await due(NOW - 1)
+  const loops = [startTimers(scheduleDeps(world, NOW)), startTimers(scheduleDeps(world, NOW))]
+  await waitFor(async () => (await jobs()).flatMap((job) => job.profileIds).length >= 5)
+  await Promise.all(loops.map((loop) => loop.stop()))
+  const profileIds = (await jobs()).flatMap((job) => job.profileIds)
+  expect(profileIds.sort((a, b) => a - b)).toEqual(PEOPLE)
+})
