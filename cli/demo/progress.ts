@@ -17,7 +17,9 @@ type Line = Stage & {
   /** When it began to move and when it was done: they give the rate that stays on the screen. */
   fromMs: number | undefined
   toMs: number | undefined
+  /** Without a terminal: the last tenth and the last count that were said. */
   tenths: number
+  said: number
 }
 
 const MIN_REDRAW_MS = 100
@@ -58,13 +60,13 @@ export function createProgress(options: {
     },
     finish() {
       if (options.isTerminal) draw()
-      else for (const line of lines.values()) if (line.tenths < 10) write(`${plain(line)}\n`)
+      else for (const line of lines.values()) say(line, write)
     },
   }
 }
 
 function lineFor(stage: Stage): Line {
-  return { ...stage, done: 0, looks: [], fromMs: undefined, toMs: undefined, tenths: 0 }
+  return { ...stage, done: 0, looks: [], fromMs: undefined, toMs: undefined, tenths: 0, said: -1 }
 }
 
 function advance(line: Line, done: number, nowMs: number): void {
@@ -73,7 +75,7 @@ function advance(line: Line, done: number, nowMs: number): void {
   line.done = done
   line.looks.push({ atMs: nowMs, done })
   // The last one before the span stays, so that the looks always reach over all of it.
-  while ((line.looks[1]?.atMs ?? nowMs) < nowMs - RATE_SPAN_MS) line.looks.shift()
+  while ((line.looks[1]?.atMs ?? nowMs) <= nowMs - RATE_SPAN_MS) line.looks.shift()
 }
 
 /** Per second: lately while it runs, over all of it when it is done. */
@@ -119,13 +121,16 @@ function sayTenth(line: Line, write: (text: string) => void): void {
   const tenths = Math.floor(shareOf(line) * 10)
   if (line.total === 0 || tenths <= line.tenths) return
   line.tenths = tenths
-  write(`${plain(line)}\n`)
+  say(line, write)
 }
 
-function plain(line: Line): string {
+function say(line: Line, write: (text: string) => void): void {
+  if (line.said === line.done) return
+  line.said = line.done
   const rate = Math.round(rateOf(line))
   const percent = Math.floor(shareOf(line) * 100)
-  return `  ${line.name}: ${percent} %, ${format(line.done)} of ${format(line.total)}${rate > 0 ? `, ${format(rate)}/s` : ''}`
+  const pace = rate > 0 ? `, ${format(rate)}/s` : ''
+  write(`  ${line.name}: ${percent} %, ${format(line.done)} of ${format(line.total)}${pace}\n`)
 }
 
 function format(value: number): string {
