@@ -11,9 +11,9 @@ export async function diagnose(config: Config): Promise<Finding[]> {
   return [...(await diagnoseMachine(config, { isRunning })), ...(await diagnoseStores(config))]
 }
 
-/** One line a failed finding, for an error text; empty = nothing stands in the way. */
+/** What `start` cannot go on with, a line each with its mend; empty = nothing stands in the way. */
 export function obstacles(findings: Finding[]): string[] {
   return findings
-    .filter((finding) => finding.state === 'fail')
+    .filter((finding) => finding.state === 'fail' && finding.startMends !== true)
     .map(({ text, mend }) => (mend === undefined ? text : `${text}: ${mend}`))
 }

@@ -6,6 +6,8 @@ export type Finding = {
   text: string
   /** What to do about it; absent when nothing is wrong. */
   mend?: string
+  /** `start` does the mending by itself. */
+  startMends?: true
 }
 
 export const ok = (check: string, text: string): Finding => ({ check, state: 'ok', text })

@@ -91,8 +91,10 @@ async function checkSchema(config: Config): Promise<Finding> {
       'upgrade Millrace, or use another MILLRACE_NAMESPACE',
     )
   }
-  if (applied < known)
-    return bad('schema', `the database has schema ${applied} of ${known}`, 'run millrace migrate')
+  if (applied < known) {
+    const finding = bad('schema', `the database has schema ${applied} of ${known}`, 'run millrace migrate')
+    return { ...finding, startMends: true }
+  }
   return ok('schema', `version ${applied}`)
 }
 

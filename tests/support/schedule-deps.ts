@@ -10,5 +10,15 @@ export function scheduleDeps(
   nowMs: number,
 ): ScheduleDeps & { clock: ReturnType<typeof manualClock> } {
   const { sql, cache, config, log, metrics, depth } = world
-  return { sql, cache, config, log, metrics, depth, clock: manualClock(nowMs), send: world.sender.send }
+  return {
+    sql,
+    cache,
+    config,
+    log,
+    metrics,
+    depth,
+    clock: manualClock(nowMs),
+    send: world.sender.send,
+    concurrency: 2,
+  }
 }
