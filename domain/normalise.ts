@@ -83,7 +83,6 @@ export function normalise(message: Message, request: Request, futureToleranceMs:
     ...purchase?.money,
     marks: marks | when.marks,
     ...(type === 'identify' ? { traits: said } : {}),
-    landing,
     properties: JSON.stringify(said),
     envelope: JSON.stringify({
       ...restOf(message, HELD_BY_TYPE[type]),

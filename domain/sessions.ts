@@ -17,6 +17,7 @@ export type Session = {
   endedAt: number
   events: number
   firstMessageId: string
+  /** What its first event says of the visit. */
   landing: Landing
 }
 

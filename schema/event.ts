@@ -38,19 +38,12 @@ export const NormalEvent = Type.Object({
   marks: Type.Integer({ minimum: 0 }),
   /** identify (and group: prefixed) traits that change the profile. */
   traits: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-  /** What a session would take from this event if it is its first. */
-  landing: Type.Optional(
-    Type.Object({
-      device: Type.Optional(Type.String({ maxLength: 64 })),
-      locale: Type.Optional(Type.String({ maxLength: 35 })),
-      campaign: Type.Optional(Type.String({ maxLength: 200 })),
-      page: Type.Optional(Type.String({ maxLength: 500 })),
-      country: Type.Optional(Type.String({ maxLength: 8 })),
-    }),
-  ),
   /** JSON text of `properties` (of `traits` for identify and group): carried as text, parsed by Postgres only. */
   properties: Type.String(),
-  /** JSON text of the rest: context (enriched), integrations, sentAt and any other field as sent. */
+  /**
+   * JSON text of the rest: context (enriched), integrations, sentAt and any other field as sent, and under
+   * `millrace` what ingest noted: `landing` is what a session takes from its first event.
+   */
   envelope: Type.String(),
 })
 export type NormalEvent = Static<typeof NormalEvent>

@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis'
 import { pauseQueues, resumeQueues } from '../../queues/control.ts'
 import type { Sql } from '../../store/sql.ts'
-import { countEvents, jobsInFlow, waitUntilDrained } from '../demo/counts.ts'
+import { jobsInFlow, readCounter, waitUntilDrained } from '../demo/counts.ts'
 import type { Stack } from '../local/stack.ts'
 import { eventText, type HttpLoad, openHttpLoad } from './load.ts'
 import { cpuSecondsOf, cpuSecondsOfTree, histogramQuantile, quantile, readHistogram } from './measure.ts'
@@ -41,7 +41,7 @@ export type EndToEnd = {
 /** From the first request until the last row is in Postgres; also waits until every queue is empty. */
 export async function endToEnd(bench: Bench, events: number): Promise<EndToEnd> {
   const load = open(bench, 8)
-  const before = await countEvents(bench.sql)
+  const before = await keptEvents(bench)
   const cpuBefore = readCpu(bench)
   const startedAt = performance.now()
   let left = events / BATCH
@@ -66,6 +66,12 @@ export async function endToEnd(bench: Bench, events: number): Promise<EndToEnd> 
     ]),
   )
   return { events, seconds, eventsPerSecond: events / seconds, shed, cpu }
+}
+
+/** Rows committed by the persist process since it started. */
+function keptEvents({ stack }: Bench): Promise<number> {
+  const { probes } = stack.processOf('persist').addresses()
+  return readCounter(`${probes}/metrics`, 'millrace_events_total', ['stage="persist"', 'verdict="kept"'])
 }
 
 /** CPU seconds so far, by process. */

@@ -14,7 +14,7 @@ import { setUpDemo } from '../demo/setup.ts'
 import type { CliIo } from '../io.ts'
 import { startStack } from '../local/stack.ts'
 
-const USERS = 50_000
+const USERS = 10_000
 
 export async function run(args: string[], io: CliIo): Promise<number> {
   const { jsonFile, quick } = readOptions(args)
@@ -47,14 +47,14 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   try {
     await whenReady(redis)
     const settings = await readSettings(sql, async (name) =>
-      String(Object.values(Object(await redis.config('GET', name)))[0]),
+      String(Object.values(Object(await redis.config('GET', name)))[1]),
     )
     for (const [name, value] of Object.entries(settings)) step(`${name} = ${value}`)
     const { writeKey } = await setUpDemo(sql, dataDir, Date.now())
     const bench: Bench = { stack, sql, redis, writeKey, users: USERS, run: `b${Date.now().toString(36)}` }
 
     step('warming up')
-    await endToEnd(bench, 20_000)
+    await endToEnd(bench, 4 * USERS)
     const yardstick = await openCopyYardstick(stack.config.databaseUrl, {
       rows: Math.round(100_000 * Math.max(scale, 0.5)),
       users: USERS,
@@ -66,7 +66,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     }
     await copyThrice('before')
     step('end to end: batches of 100 until the last row is in Postgres')
-    const whole = await endToEnd(bench, Math.round((300_000 * scale) / 100) * 100)
+    const whole = await endToEnd(bench, Math.round((600_000 * scale) / 100) * 100)
     await copyThrice('after')
     await yardstick.close()
     step(`single events for ${Math.round(60 * scale)} s`)

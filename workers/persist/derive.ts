@@ -1,6 +1,7 @@
 // What follows from the rows that were really new: first and last seen, traits, sessions. In the group's transaction.
-import { mergeSessions } from '../../domain/sessions.ts'
+import { type Landing, mergeSessions } from '../../domain/sessions.ts'
 import { mergeTraits, type TraitState, traitsOf } from '../../domain/traits.ts'
+import type { NormalEvent } from '../../schema/event.ts'
 import type { EventRow } from '../../store/events.ts'
 import {
   deleteSessions,
@@ -37,7 +38,7 @@ export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> 
       endedAt: event.time,
       events: 1,
       firstMessageId: event.messageId,
-      landing: event.landing ?? {},
+      landing: {},
     }
     const list = points.get(profileId)
     if (list === undefined) points.set(profileId, [piece])
@@ -45,7 +46,7 @@ export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> 
   }
   await touchProfiles(tx, [...seen.values()])
   await applyTraits(tx, traits)
-  await applySessions(tx, points)
+  await applySessions(tx, points, new Map(fresh.map(({ event }) => [event.messageId, event])))
 }
 
 async function applyTraits(tx: Transaction, stated: Map<number, TraitState>): Promise<void> {
@@ -58,7 +59,11 @@ async function applyTraits(tx: Transaction, stated: Map<number, TraitState>): Pr
   await writeTraits(tx, merged)
 }
 
-async function applySessions(tx: Transaction, points: Map<number, SessionPiece[]>): Promise<void> {
+async function applySessions(
+  tx: Transaction,
+  points: Map<number, SessionPiece[]>,
+  events: Map<string, NormalEvent>,
+): Promise<void> {
   const single: SessionPiece[] = []
   const several: SessionPiece[] = []
   for (const [profileId, list] of points) {
@@ -67,7 +72,10 @@ async function applySessions(tx: Transaction, points: Map<number, SessionPiece[]
     else several.push(...pieces)
   }
   const extended = await extendLatestSessions(tx, single)
-  await mergeIntoStored(tx, [...several, ...single.filter((piece) => !extended.has(piece.profileId))])
+  const rest = [...several, ...single.filter((piece) => !extended.has(piece.profileId))]
+  // Only a session that begins or changes its beginning needs to know what its first event says of the visit.
+  for (const piece of rest) piece.landing = landingOf(events.get(piece.firstMessageId))
+  await mergeIntoStored(tx, rest)
 }
 
 async function mergeIntoStored(tx: Transaction, pieces: SessionPiece[]): Promise<void> {
@@ -83,4 +91,10 @@ async function mergeIntoStored(tx: Transaction, pieces: SessionPiece[]): Promise
     stored.filter((session) => !starts.has(`${session.profileId} ${session.startedAt}`)),
   )
   await upsertSessions(tx, written)
+}
+
+function landingOf(event: NormalEvent | undefined): Landing {
+  if (event === undefined) return {}
+  const envelope: { millrace?: { landing?: Landing } } = JSON.parse(event.envelope)
+  return envelope.millrace?.landing ?? {}
 }
