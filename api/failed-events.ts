@@ -1,6 +1,7 @@
 // What could not be kept: counted, listed, read raw, sent again or given up. Sending again goes to the queue it failed
 // on, before the row is marked: at worst it is sent twice, and the exactly-once key drops the second.
 import Type, { type Static } from 'typebox'
+import { deadJobOf, removeDeadJobs } from '../queues/dead-jobs.ts'
 import { replayPayload } from '../queues/replay.ts'
 import { fail, MillraceError } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
@@ -18,6 +19,7 @@ import type { ApiDeps } from './deps.ts'
 import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
 import { typed } from './typed.ts'
 
+const tags = ['failed events']
 const Optional = Type.Union([Type.String(), Type.Null()])
 
 const FailedEvent = Type.Object({
@@ -50,12 +52,12 @@ const ReplayBody = Type.Object(
 
 export function failedEventRoutes(app: HttpServer, deps: ApiDeps): void {
   listRoutes(app, deps)
-  replayRoutes(app, deps)
+  oneRoutes(app, deps)
+  bulkRoute(app, deps)
 }
 
 function listRoutes(app: HttpServer, { sql }: ApiDeps): void {
   const routes = typed(app)
-  const tags = ['failed events']
 
   routes.get(
     '/api/v1/failed-events',
@@ -109,18 +111,9 @@ function listRoutes(app: HttpServer, { sql }: ApiDeps): void {
   )
 }
 
-function replayRoutes(app: HttpServer, { sql, sender, config }: ApiDeps): void {
+function oneRoutes(app: HttpServer, deps: ApiDeps): void {
   const routes = typed(app)
-  const tags = ['failed events']
-  const replay = async (row: StoredFailedEvent) => {
-    await replayPayload(sender, {
-      stage: row.stage,
-      payload: row.payload,
-      idSuffix: `r${row.failedId}`,
-      shards: config.shards,
-    })
-    await markReplayed(sql, [row.failedId])
-  }
+  const { sql } = deps
 
   routes.post(
     '/api/v1/failed-events/:failedId/replay',
@@ -134,12 +127,9 @@ function replayRoutes(app: HttpServer, { sql, sender, config }: ApiDeps): void {
     },
     async (request) => {
       const row = await openFailure(sql, request.params.failedId)
-      await replay(row)
-      await recordAudit(sql, {
-        actor: actorOf(request),
-        action: 'failed-event.replay',
-        target: String(row.failedId),
-      })
+      await replay(deps, row)
+      const target = String(row.failedId)
+      await recordAudit(sql, { actor: actorOf(request), action: 'failed-event.replay', target })
       return { failedId: row.failedId, replayed: true }
     },
   )
@@ -155,20 +145,18 @@ function replayRoutes(app: HttpServer, { sql, sender, config }: ApiDeps): void {
       },
     },
     async (request) => {
-      const { failedId } = request.params
-      const discarded = await discardFailedEvents(sql, [failedId])
-      if (discarded === 0)
-        throw fail('not_found', 'there is no open failure of this number', { field: 'failedId' })
-      await recordAudit(sql, {
-        actor: actorOf(request),
-        action: 'failed-event.discard',
-        target: String(failedId),
-      })
-      return { failedId, discarded: true }
+      const row = await openFailure(sql, request.params.failedId)
+      await discardFailedEvents(sql, [row.failedId])
+      await removeDeadJob(deps, row)
+      const target = String(row.failedId)
+      await recordAudit(sql, { actor: actorOf(request), action: 'failed-event.discard', target })
+      return { failedId: row.failedId, discarded: true }
     },
   )
+}
 
-  routes.post(
+function bulkRoute(app: HttpServer, deps: ApiDeps): void {
+  typed(app).post(
     '/api/v1/failed-events/replay',
     {
       schema: {
@@ -181,20 +169,37 @@ function replayRoutes(app: HttpServer, { sql, sender, config }: ApiDeps): void {
     },
     async (request) => {
       const { stage, code, limit } = request.body
-      const rows = await listFailedEvents(sql, {
+      const rows = await listFailedEvents(deps.sql, {
         ...(stage === undefined ? {} : { stage }),
         ...(code === undefined ? {} : { code }),
         limit,
       })
       let replayed = 0
       for (const row of rows) {
-        if (await replay(row).then(() => true, unlessConflict)) replayed++
+        if (await replay(deps, row).then(() => true, unlessConflict)) replayed++
       }
-      const counts = { replayed, refused: rows.length - replayed }
-      await recordAudit(sql, { actor: actorOf(request), action: 'failed-event.replay', details: counts })
-      return counts
+      const details = { replayed, refused: rows.length - replayed }
+      await recordAudit(deps.sql, { actor: actorOf(request), action: 'failed-event.replay', details })
+      return details
     },
   )
+}
+
+async function replay(deps: ApiDeps, row: StoredFailedEvent): Promise<void> {
+  await replayPayload(deps.sender, {
+    stage: row.stage,
+    payload: row.payload,
+    idSuffix: `r${row.failedId}`,
+    shards: deps.config.shards,
+  })
+  await markReplayed(deps.sql, [row.failedId])
+  await removeDeadJob(deps, row)
+}
+
+/** What was sent again or given up leaves the failed set too: the sweep would record it anew. */
+async function removeDeadJob({ cache, config }: ApiDeps, row: StoredFailedEvent): Promise<void> {
+  const dead = deadJobOf(row.failedKey, config.shards)
+  if (dead !== undefined) await removeDeadJobs(cache.redis, config.namespace, dead.lane, [dead.jobId])
 }
 
 async function openFailure(sql: Sql, failedId: number): Promise<StoredFailedEvent> {

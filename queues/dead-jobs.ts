@@ -3,9 +3,21 @@
 import { Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { queuePrefix } from './define.ts'
+import { allQueueNames } from './pipeline.ts'
 import { openQueue } from './sender.ts'
 
 export type DeadJob = { jobId: string; payload: unknown; reason: string }
+
+/** Under which key failed_events holds a dead job: all who record one agree on it, so it is recorded once. */
+export function deadJobKey(lane: string, jobId: string): string {
+  return `job-${lane}-${jobId}`
+}
+
+/** Which job a row of failed_events stands for; undefined when it is not a job. */
+export function deadJobOf(failedKey: string, shards: number): { lane: string; jobId: string } | undefined {
+  const lane = allQueueNames(shards).find((name) => failedKey.startsWith(`job-${name}-`))
+  return lane === undefined ? undefined : { lane, jobId: failedKey.slice(`job-${lane}-`.length) }
+}
 
 /** Ids of the oldest failed jobs of a queue; cheap, without payloads. */
 export function deadJobIds(redis: Redis, namespace: string, queue: string, limit: number): Promise<string[]> {

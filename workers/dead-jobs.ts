@@ -1,9 +1,9 @@
 // Jobs that were given up as rows of failed_events: recorded when they die, or later by whoever finds one that is not
 // (the sweep, `millrace replay`). All agree on the key, so a job is recorded once.
 import type { Redis } from 'ioredis'
-import { deadJobIds, readDeadJobs } from '../queues/dead-jobs.ts'
+import { deadJobIds, deadJobKey, readDeadJobs } from '../queues/dead-jobs.ts'
 import { queueNames } from '../queues/define.ts'
-import { allQueueNames, PIPELINE } from '../queues/pipeline.ts'
+import { PIPELINE } from '../queues/pipeline.ts'
 import { ERRORS, type ErrorCode } from '../runtime/errors.ts'
 import { type FailedEvent, recordFailedEvents, unrecordedKeys } from '../store/failed-events.ts'
 import type { Sql } from '../store/sql.ts'
@@ -11,10 +11,6 @@ import type { Sql } from '../store/sql.ts'
 /** Payloads of dead jobs may be 100 KB each. */
 const READ_AT_ONCE = 20
 const LOOKED_AT = 1_000
-
-export function deadJobKey(lane: string, jobId: string): string {
-  return `job-${lane}-${jobId}`
-}
 
 export function deadJobRow(dead: {
   pool: string
@@ -41,12 +37,6 @@ function codeOf(reason: string): ErrorCode {
 
 function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text)
-}
-
-/** Which job a row of failed_events stands for; undefined when it is not a job. */
-export function deadJobOf(failedKey: string, shards: number): { lane: string; jobId: string } | undefined {
-  const lane = allQueueNames(shards).find((name) => failedKey.startsWith(`job-${name}-`))
-  return lane === undefined ? undefined : { lane, jobId: failedKey.slice(`job-${lane}-`.length) }
 }
 
 /** Looks at the oldest failed jobs of every queue that keeps them and records those that no row tells of; returns how many. */

@@ -1,12 +1,12 @@
 // millrace replay: sends what failed again, events and dead jobs alike. Without --yes it only counts. Each is put on its
 // queue before its row is marked: at worst it is sent twice, and the exactly-once key drops the second.
-import { removeDeadJobs } from '../../queues/dead-jobs.ts'
+import { deadJobOf, removeDeadJobs } from '../../queues/dead-jobs.ts'
 import { replayPayload } from '../../queues/replay.ts'
 import { createSender } from '../../queues/sender.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { recordAudit } from '../../store/audit.ts'
 import { listFailedEvents, markReplayed, type StoredFailedEvent } from '../../store/failed-events.ts'
-import { deadJobOf, recordDeadJobs } from '../../workers/dead-jobs.ts'
+import { recordDeadJobs } from '../../workers/dead-jobs.ts'
 import { parseOptions, pastTime, wholeNumber } from '../args.ts'
 import { type System, withSystem } from '../connect.ts'
 import type { CliIo } from '../io.ts'

@@ -1,5 +1,6 @@
 // Sources, keys, failed events, queues and the audit log, as an operator steers them over HTTP.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deadJobKey } from '../../queues/dead-jobs.ts'
 import { openQueue } from '../../queues/sender.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { type ApiServer, startApi } from '../support/api-server.ts'
@@ -102,6 +103,31 @@ test('a failure whose payload fits no queue stays open and says why', async () =
   for (const row of body.data)
     expect((await api.post(`/api/v1/failed-events/${row.failedId}/discard`)).status).toBe(200)
   expect((await api.get('/api/v1/failed-events')).body.data).toEqual([])
+})
+
+test('a dead job that is sent again leaves the failed set, so that it is not recorded twice', async () => {
+  const batch = normalBatch([normalEvent({ userId: 'u-dead' })], 'batch-dead-1')
+  const queue = openQueue(world.producer, world.namespace, 'persist', true)
+  await queue.add('persist', batch, { jobId: 'pe-batch-dead-1' })
+  const key = `{${world.namespace}-persist}:persist`
+  await world.producer.lrem(`${key}:wait`, 1, 'pe-batch-dead-1')
+  await world.producer.zadd(`${key}:failed`, Date.now(), 'pe-batch-dead-1')
+  await recordFailedEvents(world.sql, [
+    {
+      failedKey: deadJobKey('persist', 'pe-batch-dead-1'),
+      stage: 'persist',
+      code: 'job_timeout',
+      reason: 'why',
+      payload: JSON.stringify(batch),
+    },
+  ])
+  const { body } = await api.get('/api/v1/failed-events?code=job_timeout')
+  expect((await api.post(`/api/v1/failed-events/${body.data[0].failedId}/replay`)).status).toBe(200)
+  expect(await queue.getFailedCount()).toBe(0)
+  const waiting = await queue.getJobs(['waiting'])
+  expect(waiting.map((job) => job.id)).toContain(`pe-batch-dead-1-r${body.data[0].failedId}`)
+  await Promise.all(waiting.filter((job) => job.id?.startsWith('pe-batch-dead')).map((job) => job.remove()))
+  await queue.close()
 })
 
 test('a pool is paused and resumed with all its queues, and one queue alone', async () => {
