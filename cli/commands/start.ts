@@ -6,6 +6,7 @@ import { waitForSignal } from '../../runtime/lifecycle.ts'
 import { createLog } from '../../runtime/log.ts'
 import { runDemo } from '../demo/run-demo.ts'
 import type { DemoNote } from '../demo/setup.ts'
+import { isFit } from '../doctor/diagnose.ts'
 import type { CliIo } from '../io.ts'
 import { type PoolProcess, startPoolProcess } from '../local/children.ts'
 import { type Stack, startStack } from '../local/stack.ts'
@@ -52,6 +53,7 @@ async function startAll(io: CliIo): Promise<number> {
     )
     return 1
   }
+  if (!(await isFit(config, io))) return 1
   io.write('Starting Millrace\n')
   const stack = await startStack({ config, env: io.env, say: (line) => io.write(`  ${line}\n`) })
   const stopped = waitForSignal(() => process.exit(1))
