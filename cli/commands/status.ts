@@ -7,6 +7,7 @@ import { type LaneDepth, type Sample, sampleQueues } from '../../queues/depth.ts
 import { allQueueNames, PIPELINE } from '../../queues/pipeline.ts'
 import { parseOptions } from '../args.ts'
 import { type System, withSystem } from '../connect.ts'
+import { type EdgeLook, lookAtEdge } from '../edge.ts'
 import { onInterrupt, sleep } from '../interrupt.ts'
 import type { CliIo } from '../io.ts'
 import { paint, REDRAW, shortAge, table } from '../table.ts'
@@ -18,6 +19,7 @@ type Look = {
   added: Map<string, number>
   workers: Map<string, number> | undefined
   paused: Set<string>
+  edge: EdgeLook | undefined
 }
 export type StatusRow = LaneDepth & {
   pool: string
@@ -40,7 +42,10 @@ export async function run(args: string[], io: CliIo): Promise<number> {
         const now = await look(system)
         const rows = statusRows(before, now, system.config.shards, options.all === true)
         before = now
-        if (options.json) io.write(`${JSON.stringify({ pools: rows, redis: memoryOf(now.sample) })}\n`)
+        if (options.json) {
+          const collector = edgeRate(before, now)
+          io.write(`${JSON.stringify({ collector, pools: rows, redis: memoryOf(now.sample) })}\n`)
+        }
         else io.write((options.watch && io.isTerminal ? REDRAW : '') + render(rows, now, system, io))
       } while (options.watch && !interrupt.signal.aborted)
     } finally {
@@ -50,15 +55,16 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   })
 }
 
-async function look({ redis, config }: System): Promise<Look> {
+async function look({ redis, config, state }: System): Promise<Look> {
   const names = allQueueNames(config.shards)
-  const [sample, added, workers, paused] = await Promise.all([
+  const [sample, added, workers, paused, edge] = await Promise.all([
     sampleQueues(redis, config.namespace, names, Date.now()),
     addedCounts(redis, config.namespace, names),
     countWorkers(redis, config.namespace, names),
     pausedQueues(redis, config.namespace, names),
+    lookAtEdge(state),
   ])
-  return { sample, added, workers, paused }
+  return { sample, added, workers, paused, edge }
 }
 
 /** A row a contract, or a row a queue with `unfolded`. */
