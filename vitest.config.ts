@@ -7,6 +7,8 @@ export default defineConfig({
     globalSetup: ['tests/support/servers.ts'],
     pool: 'forks',
     maxWorkers: 2,
+    // Google's clients would look for a metadata server.
+    env: { METADATA_SERVER_DETECTION: 'none' },
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -2,11 +2,11 @@
 // events back from Postgres.
 import { EVENT_TYPES, type NormalEvent } from '../schema/event.ts'
 import { intArray, textArray } from './arrays.ts'
-import { inTransaction, type Queryable, type Sql } from './sql.ts'
+import type { Queryable, Sql } from './sql.ts'
 
 export type Gap = { batchId: string; events: number; fromReceived: number; toReceived: number }
 
-/** Notes batches that were left out, each once. */
+/** Notes batches that were left out, each once; a batch that is replayed after its gap was filled opens it again. */
 export async function recordGaps(sql: Queryable, gaps: Gap[]): Promise<void> {
   if (gaps.length === 0) return
   await sql`
@@ -15,7 +15,7 @@ export async function recordGaps(sql: Queryable, gaps: Gap[]): Promise<void> {
     from unnest(${textArray(gaps.map((gap) => gap.batchId))}::text[], ${intArray(gaps.map((gap) => gap.events))}::int[],
       ${intArray(gaps.map((gap) => gap.fromReceived))}::bigint[], ${intArray(gaps.map((gap) => gap.toReceived))}::bigint[])
       as g (batch_id, events, from_ms, to_ms)
-    on conflict (batch_id) do nothing`
+    on conflict (batch_id) do update set filled_at = null`
 }
 
 /** Gaps further apart than this are read back one after the other, not with everything between them. */
@@ -60,16 +60,22 @@ export async function* readEventsReceived(
     messageId: '',
   }
   for (;;) {
-    const rows = await sql<Record<string, unknown>[]>`
-      select e.message_id, m.hash::text as hash, e.source_id, n.type, n.name, e.user_id, e.anonymous_id, e.time, e.received_at,
+    // The slice is cut before anything is joined: every slice looks at the span once more (brin on received_at).
+    const rows = await sql<StoredRow[]>`
+      with slice as materialized (
+        select message_id, event_id, source_id, user_id, anonymous_id, time, received_at, value, currency, marks, properties, envelope
+        from events
+        where received_at between ${span.from} and ${span.to}
+          and (received_at, message_id) > (${after.received}, ${after.messageId})
+        order by received_at, message_id
+        limit ${slice}
+      )
+      select e.message_id, coalesce(m.hash, 0)::text as hash, e.source_id, n.type, n.name, e.user_id, e.anonymous_id, e.time, e.received_at,
         e.value::text as value, e.currency, e.marks, e.properties::text as properties, e.envelope::text as envelope
-      from events e
+      from slice e
       join event_names n using (event_id)
-      join message_ids m on m.id = substr(encode(sha256(convert_to(e.message_id, 'UTF8')), 'hex'), 1, 32)::uuid
-      where e.received_at between ${span.from} and ${span.to}
-        and (e.received_at, e.message_id) > (${after.received}, ${after.messageId})
-      order by e.received_at, e.message_id
-      limit ${slice}`
+      left join message_ids m on m.id = substr(encode(sha256(convert_to(e.message_id, 'UTF8')), 'hex'), 1, 32)::uuid
+      order by e.received_at, e.message_id`
     if (rows.length === 0) return
     const events = rows.map(toNormalEvent)
     yield events
@@ -79,33 +85,59 @@ export async function* readEventsReceived(
   }
 }
 
-function toNormalEvent(row: Record<string, unknown>): NormalEvent {
-  const type = EVENT_TYPES.find((known) => known === row.type) ?? 'track'
-  const properties = String(row.properties)
+type StoredRow = {
+  message_id: string
+  hash: string
+  source_id: number
+  type: string
+  name: string
+  user_id: string | null
+  anonymous_id: string | null
+  time: Date
+  received_at: Date
+  value: string | null
+  currency: string | null
+  marks: number
+  properties: string
+  envelope: string
+}
+
+/** Without `traits` and `previousId`, which only persist needs; both are in the texts. */
+function toNormalEvent(row: StoredRow): NormalEvent {
   return {
-    messageId: String(row.message_id),
-    hash: String(row.hash),
-    sourceId: Number(row.source_id),
-    type,
-    name: String(row.name),
-    ...(row.user_id === null ? {} : { userId: String(row.user_id) }),
-    ...(row.anonymous_id === null ? {} : { anonymousId: String(row.anonymous_id) }),
-    time: (row.time as Date).getTime(),
-    receivedAt: (row.received_at as Date).getTime(),
-    ...(row.value === null ? {} : { value: String(row.value), currency: String(row.currency) }),
-    marks: Number(row.marks),
-    ...(type === 'identify' ? { traits: JSON.parse(properties) } : {}),
-    properties,
-    envelope: String(row.envelope),
+    messageId: row.message_id,
+    hash: row.hash,
+    sourceId: row.source_id,
+    type: EVENT_TYPES.find((known) => known === row.type) ?? 'track',
+    name: row.name,
+    ...(row.user_id === null ? {} : { userId: row.user_id }),
+    ...(row.anonymous_id === null ? {} : { anonymousId: row.anonymous_id }),
+    time: row.time.getTime(),
+    receivedAt: row.received_at.getTime(),
+    ...(row.value === null ? {} : { value: row.value }),
+    ...(row.currency === null ? {} : { currency: row.currency }),
+    marks: row.marks,
+    properties: row.properties,
+    envelope: row.envelope,
   }
 }
 
-/** Runs `work` while holding the load lock of this namespace; undefined when another process holds it. */
+/**
+ * Runs `work` while holding the load lock of this namespace; undefined when another process holds it. The lock belongs to
+ * a connection rather than a transaction: a load takes minutes, and an open transaction would hold back vacuum.
+ */
 export async function withLoadLock<T>(sql: Sql, work: () => Promise<T>): Promise<T | undefined> {
-  return inTransaction(sql, async (tx) => {
-    await tx`set local idle_in_transaction_session_timeout = 0`
-    const [row] = await tx<{ taken: boolean }[]>`
-      select pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.bigquery', 0)) as taken`
-    return row?.taken === true ? work() : undefined
-  })
+  const session = await sql.reserve()
+  try {
+    const [row] = await session<{ taken: boolean }[]>`
+      select pg_try_advisory_lock(hashtextextended(current_schema() || '.bigquery', 0)) as taken`
+    if (row?.taken !== true) return undefined
+    try {
+      return await work()
+    } finally {
+      await session`select pg_advisory_unlock(hashtextextended(current_schema() || '.bigquery', 0))`
+    }
+  } finally {
+    session.release()
+  }
 }

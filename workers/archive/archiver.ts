@@ -1,47 +1,80 @@
-// Gathers jobs and puts them where the configuration says; a job is acknowledged only after Pub/Sub has confirmed every
-// event of it, or its file is durable.
+// Gathers jobs into groups and puts each group wherever the configuration says; a job is acknowledged only after every
+// place has confirmed its events. At least once: what fails in one place is put again in all (readers go by rowKey).
+//
+// Exits of a group: put everywhere -> done. An event that Pub/Sub refuses for good -> failed_events, the others are done.
+// Anything else (outage, full disk, missing rights) -> handed back without spending attempts, however long it lasts.
 import { join } from 'node:path'
 import type { QueueContract } from '../../queues/define.ts'
 import { coalesce } from '../../runtime/coalesce.ts'
+import { describeError, RetryLater } from '../../runtime/errors.ts'
 import type { NormalBatch } from '../../schema/event.ts'
 import type { PoolDeps } from '../define.ts'
-import { startLoads } from './bigquery.ts'
-import { writeArchiveFiles } from './files.ts'
+import { openBigQuery } from './bigquery.ts'
+import { openFiles } from './files.ts'
 import { openPublisher } from './pubsub.ts'
 
+/** One place that events are archived in. `put` resolves when all of them are safe there. */
+export type Sink = {
+  put(batches: NormalBatch[]): Promise<void>
+  close(): Promise<void>
+}
+
 export type Archiver = { add(batch: NormalBatch): Promise<void>; close(): Promise<void> }
+export type ArchiveDeps = PoolDeps<QueueContract>
 
+/** Events of one file or one round of publishing. */
 const GROUP_EVENTS = 5000
+/** How long the first job of a group waits for others: files should not be tiny. */
 const GATHER_MS = 1000
+const HAND_BACK_MS = { least: 1000, most: 5000 }
+const WARN_EVERY_MS = 30_000
 
-export async function openArchiver(deps: PoolDeps<QueueContract>): Promise<Archiver> {
-  const { config, metrics, log, sql } = deps
-  const dir = join(config.dataDir, 'archive')
-  const publisher = config.pubsubProject === '' ? undefined : await openPublisher(config)
-  const loads = config.bigqueryProject === '' ? undefined : await startLoads({ config, sql, log, dir })
-  const toFiles = publisher === undefined || loads !== undefined
+export async function openArchiver(deps: ArchiveDeps): Promise<Archiver> {
+  const sinks = await openSinks(deps)
+  const handBack = createHandBack(deps)
   const coalescer = coalesce<NormalBatch>({
     maxWeight: GROUP_EVENTS,
-    maxWaitMs: publisher === undefined ? GATHER_MS : 50,
+    maxWaitMs: GATHER_MS,
+    // One after the other, so that events of one ordering key are published in the order of the queue.
     parallel: 1,
-    flush: async (batches) => {
-      await Promise.all([
-        publisher?.publish(batches.flatMap((batch) => batch.events)),
-        toFiles ? writeArchiveFiles(dir, batches) : undefined,
-      ])
+    async flush(batches) {
+      const results = await Promise.allSettled(sinks.map((sink) => sink.put(batches)))
+      for (const result of results) if (result.status === 'rejected') throw handBack(result.reason)
       const events = batches.reduce((sum, batch) => sum + batch.events.length, 0)
-      metrics.events.inc(
-        { stage: 'archive', verdict: publisher === undefined ? 'written' : 'published' },
-        events,
-      )
+      deps.metrics.events.inc({ stage: 'archive', verdict: 'archived' }, events)
     },
   })
+  // When all jobs that this process may hold are waiting here, no other will come: each weighs at least its share.
+  const leastWeight = Math.ceil(GROUP_EVENTS / deps.concurrency)
   return {
-    add: (batch) => coalescer.add(batch, batch.events.length),
+    add: (batch) => coalescer.add(batch, Math.max(batch.events.length, leastWeight)),
     async close() {
       await coalescer.close()
-      await loads?.stop()
-      await publisher?.close()
+      await Promise.all(sinks.map((sink) => sink.close()))
     },
+  }
+}
+
+/** Pub/Sub and BigQuery where configured, local files otherwise. */
+async function openSinks(deps: ArchiveDeps): Promise<Sink[]> {
+  const { config } = deps
+  const sinks: Sink[] = []
+  if (config.pubsubProject !== '') sinks.push(await openPublisher(deps))
+  if (config.bigqueryProject !== '') sinks.push(await openBigQuery(deps))
+  if (sinks.length === 0) sinks.push(await openFiles(join(config.dataDir, 'archive')))
+  return sinks
+}
+
+/** Turns the failure of a sink into "later", and says so in the log now and then. */
+function createHandBack(deps: ArchiveDeps): (error: unknown) => RetryLater {
+  let lastWarnedAt = 0
+  return (error) => {
+    const why = describeError(error)
+    if (deps.clock.now() - lastWarnedAt > WARN_EVERY_MS) {
+      lastWarnedAt = deps.clock.now()
+      deps.log.warn({ pool: 'archive', why }, 'cannot archive now; the events wait on the queue')
+    }
+    const { least, most } = HAND_BACK_MS
+    return new RetryLater(least + Math.random() * (most - least), why)
   }
 }

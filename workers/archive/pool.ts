@@ -1,4 +1,4 @@
-// archive: every normalised event to Google Pub/Sub when it is configured, else to files; BigQuery loads the files.
+// archive: every normalised event to Google Pub/Sub and BigQuery where they are configured, else to files.
 import { archive } from '../../queues/pipeline.ts'
 import { definePool } from '../define.ts'
 import { openArchiver } from './archiver.ts'
@@ -8,7 +8,7 @@ export const archivePool = definePool({
   consumes: archive,
   produces: [],
   // Many jobs share one file or one round of publishing: concurrency bounds what one process holds.
-  work: { concurrency: 100, timeoutMs: 120_000 },
+  work: { concurrency: 60, timeoutMs: 120_000 },
   open: (deps) => openArchiver(deps),
   handle: (batch, archiver) => archiver.add(batch),
   close: (archiver) => archiver.close(),
