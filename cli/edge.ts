@@ -9,7 +9,9 @@ export type EdgeLook = { processes: number; takenAt: number; events: number }
 
 /** Undefined when it is not known where collectors run, or when one does not answer. */
 export async function lookAtEdge(state: RunState | undefined): Promise<EdgeLook | undefined> {
-  const collectors = state?.metrics.filter(({ pools }) => pools.some((pool) => pool.split(':')[0] === 'collector'))
+  const collectors = state?.metrics.filter(({ pools }) =>
+    pools.some((pool) => pool.split(':')[0] === 'collector'),
+  )
   if (collectors === undefined || collectors.length === 0) return undefined
   try {
     const counts = await Promise.all(collectors.map(({ url }) => acceptedEvents(url)))
@@ -26,6 +28,9 @@ export async function lookAtEdge(state: RunState | undefined): Promise<EdgeLook 
 async function acceptedEvents(url: string): Promise<number> {
   const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(PATIENCE_MS) })
   const text = await response.text()
-  const line = new RegExp(`^${METRIC_NAMES.events}\\{(?=[^}]*stage="collector")(?=[^}]*verdict="accepted")[^}]*\\} (\\S+)`, 'm')
+  const line = new RegExp(
+    `^${METRIC_NAMES.events}\\{(?=[^}]*stage="collector")(?=[^}]*verdict="accepted")[^}]*\\} (\\S+)`,
+    'm',
+  )
   return Number(line.exec(text)?.[1] ?? 0)
 }

@@ -1,7 +1,7 @@
 // The command line: finds the command, runs it, and turns what it throws into a sentence and an exit code (0 done,
 // 1 failed, 2 used wrongly). bin/millrace runs this file with Node 24; tests call `runCli`.
 import packageFile from '../package.json' with { type: 'json' }
-import { describeError, MillraceError } from '../runtime/errors.ts'
+import { describeError, errorCodeOf, MillraceError } from '../runtime/errors.ts'
 import { nearest } from './args.ts'
 import { COMMANDS, type CommandName, helpOf, isCommand, overview } from './help.ts'
 import { type CliIo, processIo } from './io.ts'
@@ -70,4 +70,10 @@ function answerError(error: unknown, command: CommandName, io: CliIo): number {
   return 1
 }
 
-if (import.meta.main) process.exitCode = await runCli(process.argv.slice(2), processIo())
+if (import.meta.main) {
+  // `millrace status | head`: who reads has had enough.
+  process.stdout.on('error', (error) => {
+    if (errorCodeOf(error) === 'EPIPE') process.exit(0)
+  })
+  process.exitCode = await runCli(process.argv.slice(2), processIo())
+}

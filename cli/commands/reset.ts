@@ -23,25 +23,29 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   const dataDir = resolve(config.dataDir)
   if (state !== undefined) throw fail('conflict', `Millrace runs (pid ${state.pid}): stop it first`)
   refuseLivingServers(dataDir)
+  const local = [...LOCAL_SERVERS, ...OURS].filter((name) => existsSync(join(dataDir, name)))
   const targets = [
-    config.databaseUrl === ''
-      ? undefined
-      : `schema ${config.namespace} in Postgres at ${placeOf(config.databaseUrl)}`,
-    config.redisUrl === ''
-      ? undefined
-      : `keys of namespace ${config.namespace} in Redis at ${placeOf(config.redisUrl)}`,
-    `data of Millrace in ${dataDir}`,
-  ].filter((target) => target !== undefined)
+    ...(config.databaseUrl === ''
+      ? []
+      : [`schema ${config.namespace} in Postgres at ${placeOf(config.databaseUrl)}`]),
+    ...(config.redisUrl === ''
+      ? []
+      : [`keys of ${config.namespace} in Redis at ${placeOf(config.redisUrl)}`]),
+    ...local.map((name) => join(dataDir, name)),
+  ]
+  if (targets.length === 0) {
+    io.write(`There is nothing to delete in ${dataDir}.\n`)
+    return 0
+  }
+  const list = targets.map((target) => `  ${target}\n`).join('')
   if (!options.yes) {
-    io.write(
-      `This would delete:\n${targets.map((target) => `  ${target}\n`).join('')}Nothing was deleted: add --yes to do it.\n`,
-    )
+    io.write(`This would delete:\n${list}Nothing was deleted: add --yes to do it.\n`)
     return 2
   }
   await deleteRemote(config)
   for (const server of LOCAL_SERVERS) deleteServerData(join(dataDir, server))
   for (const name of OURS) rmSync(join(dataDir, name), { recursive: true, force: true })
-  io.write(`Deleted:\n${targets.map((target) => `  ${target}\n`).join('')}`)
+  io.write(`Deleted:\n${list}`)
   return 0
 }
 

@@ -129,4 +129,9 @@ test('reset asks first, refuses while something runs, and then leaves nothing bu
   expect(existsSync(join(dataDir, 'archive'))).toBe(false)
   expect(existsSync(join(dataDir, 'run.json'))).toBe(false)
   expect(existsSync(join(dataDir, 'mine.txt'))).toBe(true)
+  const local = { ...doomed, DATABASE_URL: '', REDIS_URL: '' }
+  expect(await runMillrace(['reset', '--yes'], local)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('There is nothing to delete in'),
+  })
 })

@@ -1,8 +1,11 @@
 // status, pause, resume, keys and tail on a deployment with real servers.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { recordVerdicts } from '../../cache/live-feed.ts'
+import { removeRunState, writeRunState } from '../../cli/run-state.ts'
 import { hashKey } from '../../domain/keys.ts'
 import { persist } from '../../queues/pipeline.ts'
+import { createMetrics } from '../../runtime/metrics.ts'
+import { startProbes } from '../../runtime/probes.ts'
 import { findKey } from '../../store/keys.ts'
 import { persistPool } from '../../workers/persist/pool.ts'
 import { type CliWorld, cliWorld } from '../support/cli.ts'
@@ -38,6 +41,35 @@ test('status shows what waits, who works and what is paused', async () => {
   const pool = await cli.world.run(persistPool)
   expect(await statusOf('persist')).toMatchObject({ waiting: 0, processes: 1 })
   await pool.stop()
+})
+
+test('status asks a local collector for its own count, and does without one that is away', async () => {
+  const metrics = createMetrics()
+  metrics.events.inc({ stage: 'collector', verdict: 'accepted' }, 5)
+  const probes = await startProbes({
+    host: '127.0.0.1',
+    port: 0,
+    log: cli.world.log,
+    metrics,
+    isReady: () => true,
+    isAlive: () => true,
+  })
+  const note = {
+    pid: process.pid,
+    databaseUrl: '',
+    redisUrl: '',
+    httpUrl: 'http://here',
+    dashboardUrl: '',
+    outboxUrl: '',
+  }
+  const at = [{ pools: ['collector', 'api'], url: probes.url }]
+  writeRunState(cli.world.config.dataDir, { ...note, metrics: at, env: {} })
+  const { out } = await cli.millrace('status')
+  expect(out).toMatch(/^collector +1 .*running$/m)
+  expect(out).toContain('collector and API at http://here')
+  await probes.stop()
+  expect(JSON.parse((await cli.millrace('status', '--json')).out)).toMatchObject({ collector: null })
+  removeRunState(cli.world.config.dataDir)
 })
 
 test('a pool is paused and resumed as a whole, a queue alone', async () => {
