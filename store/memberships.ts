@@ -12,9 +12,15 @@ export type MembershipChange = {
   effectiveAtMs: number
 }
 
-/** Waits for the shard: one pass at a time writes its memberships, whatever the queue does. */
-export async function lockShard(tx: Transaction, shard: number): Promise<void> {
-  await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.shard', ${shard}))`
+/**
+ * Takes the shards that nobody else is writing, until the end of the transaction, and says which: one pass at a time
+ * writes a shard's memberships, whatever the queues do. Never waits, so passes over several shards cannot deadlock.
+ */
+export async function tryLockShards(tx: Transaction, shards: number[]): Promise<number[]> {
+  const rows = await tx<{ shard: number }[]>`
+    select shard from unnest(${intArray(shards)}::int[]) as wanted (shard)
+    where pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.shard', shard))`
+  return rows.map((row) => row.shard)
 }
 
 export type ProfileState = {

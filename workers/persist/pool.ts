@@ -8,7 +8,7 @@ export const persistPool = definePool({
   consumes: persist,
   produces: [segment],
   // Many jobs wait for one group commit: concurrency bounds how many events one process holds.
-  work: { concurrency: 60, timeoutMs: 60_000 },
+  work: { concurrency: 100, timeoutMs: 60_000 },
   open: (deps) => openPersister(deps),
   handle: (batch, persister) => persister.add(batch),
   close: (persister) => persister.close(),

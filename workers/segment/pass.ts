@@ -1,16 +1,16 @@
-// One pass of a shard: evaluate every live segment for the touched profiles, from their own rows, and write what
-// changed together with the timers, in one transaction under the shard's lock. Re-evaluating is always safe.
-import { bucketsOfShard } from '../../domain/buckets.ts'
+// One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
+// with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
+import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
 import { decide, EMPTY_SCAN, type ScanValue } from '../../domain/segments/decide.ts'
 import type { Scan } from '../../domain/segments/plan.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import {
-  lockShard,
   type MembershipChange,
   type ProfileState,
   readMembershipsOf,
   readProfileStates,
+  tryLockShards,
   writeChanges,
   writeTimers,
 } from '../../store/memberships.ts'
@@ -18,13 +18,10 @@ import { runScans } from '../../store/scans.ts'
 import { type LiveSegment, liveSegments, segmentsGeneration } from '../../store/segments.ts'
 import { inTransaction, type Queryable, type Sql } from '../../store/sql.ts'
 
-export type PassInput = {
-  shard: number
-  shards: number
-  reasons: Map<number, TouchedUsers['reason']>
-  clock: Clock
-}
+export type PassInput = { shards: number; reasons: Map<number, TouchedUsers['reason']>; clock: Clock }
 export type PassResult = {
+  /** Shards that another process was writing: their profiles were left out and wait for the next pass. */
+  busyShards: Set<number>
   asOfMs: number
   changes: MembershipChange[]
   /** Segments of every profile whose memberships changed, for the serving cache. */
@@ -51,12 +48,18 @@ export function createSegmentCatalog(): SegmentCatalog {
 
 export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Promise<PassResult> {
   return inTransaction(sql, async (tx) => {
-    await lockShard(tx, input.shard)
+    const wanted = [
+      ...new Set([...input.reasons.keys()].map((profileId) => shardOfProfile(profileId, input.shards))),
+    ]
+    const locked = new Set(await tryLockShards(tx, wanted))
+    const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
+    const profileIds = [...input.reasons.keys()].filter((profileId) =>
+      locked.has(shardOfProfile(profileId, input.shards)),
+    )
     const segments = await catalog.current(tx)
-    const profileIds = [...input.reasons.keys()]
-    // Taken after the lock: what was committed before it is seen by the statements below.
+    // Taken after the locks: what was committed before it is seen by the statements below.
     const asOfMs = input.clock.now()
-    const { from, to } = bucketsOfShard(input.shard, input.shards)
+    const { from, to } = rangeOf([...locked], input.shards)
     const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
     const states = await readProfileStates(tx, profileIds, needsTraits)
     const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
@@ -76,8 +79,17 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
       tx,
       outcome.flatMap((one) => one.timer ?? []),
     )
-    return { asOfMs, changes, memberships: changedMemberships(changes, members) }
+    return { busyShards, asOfMs, changes, memberships: changedMemberships(changes, members) }
   })
+}
+
+/** The buckets that a set of shards lies within: what partitions can be pruned by. */
+function rangeOf(shards: number[], total: number): { from: number; to: number } {
+  if (shards.length === 0) return { from: 0, to: 0 }
+  return {
+    from: bucketsOfShard(Math.min(...shards), total).from,
+    to: bucketsOfShard(Math.max(...shards), total).to,
+  }
 }
 
 function distinctScans(segments: LiveSegment[]): Scan[] {

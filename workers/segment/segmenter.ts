@@ -1,85 +1,70 @@
-// Merges what waits for a shard into one pass: a busy user is evaluated once a pass, however many jobs name it. Each job
-// is acknowledged after the pass that holds its profiles is committed and its changes are announced.
+// Merges what waits for the shards into passes: a busy user is evaluated once a pass, however many jobs name it, and one
+// pass serves all shards that this process has work for. Each job is acknowledged after the pass that holds its profiles
+// is committed and its changes are announced.
 
 import { writeMemberships } from '../../cache/memberships.ts'
 import { announce } from '../../queues/announce.ts'
 import type { deliver } from '../../queues/pipeline.ts'
-import { type Coalescer, coalesce } from '../../runtime/coalesce.ts'
+import { coalesce } from '../../runtime/coalesce.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesOf } from '../../store/announcements.ts'
 import type { PoolDeps } from '../define.ts'
-import { createSegmentCatalog, runPass } from './pass.ts'
+import { createSegmentCatalog, runPass, type SegmentCatalog } from './pass.ts'
 
 const MAX_PROFILES_A_PASS = 5000
-const GATHER_MS = 30
-/** Under load the passes of one shard start at most this often, so that they grow instead of multiplying. */
-const MIN_PASS_INTERVAL_MS = 200
+/** Passes grow with the load instead of multiplying; it is also what an entry waits for at the least. */
+const GATHER_MS = 120
+/** How long a shard that another process is writing is left alone before it is asked for again. */
+const BUSY_SHARD_MS = 25
 
 type Deps = PoolDeps<typeof deliver>
 export type Segmenter = { add(batch: TouchedUsers): Promise<void>; close(): Promise<void> }
 
 export function openSegmenter(deps: Deps): Segmenter {
   const catalog = createSegmentCatalog()
-  const shards = new Map<number, Coalescer<TouchedUsers>>()
-
-  const openShard = (shard: number): Coalescer<TouchedUsers> => {
-    let lastStart = 0
-    return coalesce<TouchedUsers>({
-      maxWeight: MAX_PROFILES_A_PASS,
-      maxWaitMs: GATHER_MS,
-      parallel: 1,
-      flush: async (batches) => {
-        const wait = lastStart + MIN_PASS_INTERVAL_MS - Date.now()
-        if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
-        lastStart = Date.now()
-        await pass(deps, catalog, shard, batches)
-      },
-    })
-  }
-
-  return {
-    add(batch) {
-      let coalescer = shards.get(batch.shard)
-      if (coalescer === undefined) {
-        coalescer = openShard(batch.shard)
-        shards.set(batch.shard, coalescer)
+  const coalescer = coalesce<TouchedUsers>({
+    maxWeight: MAX_PROFILES_A_PASS,
+    maxWaitMs: GATHER_MS,
+    parallel: 1,
+    flush: async (batches) => {
+      let waiting = batches
+      while (waiting.length > 0) {
+        const busyShards = await pass(deps, catalog, waiting)
+        waiting = waiting.filter((batch) => busyShards.has(batch.shard))
+        if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, BUSY_SHARD_MS))
       }
-      return coalescer.add(batch, batch.profileIds.length)
     },
-    async close() {
-      await Promise.all([...shards.values()].map((coalescer) => coalescer.close()))
-    },
+  })
+  return {
+    add: (batch) => coalescer.add(batch, batch.profileIds.length),
+    close: () => coalescer.close(),
   }
 }
 
-async function pass(
-  deps: Deps,
-  catalog: ReturnType<typeof createSegmentCatalog>,
-  shard: number,
-  batches: TouchedUsers[],
-): Promise<void> {
+/** Evaluates and announces; returns the shards that another process was writing. */
+async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]): Promise<Set<number>> {
   const reasons = mergeReasons(batches)
-  const result = await runPass(deps.sql, catalog, {
-    shard,
-    shards: deps.config.shards,
-    reasons,
-    clock: deps.clock,
-  })
-  for (const change of result.changes)
+  const result = await runPass(deps.sql, catalog, { shards: deps.config.shards, reasons, clock: deps.clock })
+  for (const change of result.changes) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
-  const profileIds = [...reasons.keys()]
+  }
+  const done = batches.filter((batch) => !result.busyShards.has(batch.shard))
   // Also the changes that an earlier attempt committed: found by their missing announced_at (law 2).
-  const pending = await pendingChangesOf(deps.sql, profileIds)
+  const pending = await pendingChangesOf(
+    deps.sql,
+    done.flatMap((batch) => batch.profileIds),
+  )
   if (pending.length > 0) {
     const announced = await announce(pending, await activeCampaigns(deps.sql), deps)
     await markAnnounced(deps.sql, announced)
   }
   await writeMemberships(deps.cache, result.asOfMs, result.memberships)
   const now = deps.clock.now()
-  for (const batch of batches) {
+  for (const batch of done) {
     if (batch.reason === 'event')
       deps.metrics.membershipSeconds.observe(Math.max(0, now - batch.receivedAt) / 1000)
   }
+  return result.busyShards
 }
 
 /** The reason a change is put down to: an event explains more than a timer, a merge more than either. */
