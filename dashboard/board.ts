@@ -5,6 +5,7 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
+import { decodePayload } from '../queues/codec.ts'
 import { contractOf } from '../queues/control.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
 import { openQueue } from '../queues/sender.ts'
@@ -69,7 +70,7 @@ export async function mountBoard(app: HttpServer, deps: Deps): Promise<() => Pro
 }
 
 function withoutPersons(adapter: BullMQAdapter, secret: string): BullMQAdapter {
-  adapter.setFormatter('data', (data: unknown) => summariseJobData(data, secret))
+  adapter.setFormatter('data', (data: unknown) => summariseJobData(decodePayload(data), secret))
   adapter.setFormatter('returnValue', () => undefined)
   adapter.setFormatter('progress', () => 0)
   return adapter

@@ -2,6 +2,7 @@
 // is in failed_events too, and removed by whoever has sent its payload again.
 import { Job } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { decodePayload } from './codec.ts'
 import { queuePrefix } from './define.ts'
 import { allQueueNames } from './pipeline.ts'
 import { openQueue } from './sender.ts'
@@ -37,7 +38,7 @@ export async function readDeadJobs(
     return jobs.flatMap((job) =>
       job === undefined
         ? []
-        : [{ jobId: job.id ?? '', payload: job.data as unknown, reason: job.failedReason ?? '' }],
+        : [{ jobId: job.id ?? '', payload: decodePayload(job.data), reason: job.failedReason ?? '' }],
     )
   } finally {
     await queue.close()

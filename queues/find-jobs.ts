@@ -1,6 +1,7 @@
 // Finds jobs by what is in them: an id of a message or person, or the number of a profile. Looks at the raw text of jobs
 // in small slices and stops at a budget, so that a search cannot hold up a full Redis. Reads only; used by the dashboard.
 import type { Redis } from 'ioredis'
+import { payloadText } from './codec.ts'
 import { queuePrefix } from './define.ts'
 
 export type Needle = {
@@ -73,7 +74,7 @@ async function readSlice(
   const replies = (await reads.exec()) ?? []
   return ids.map((jobId, i) => {
     const data = replies[i]?.[1]
-    return { jobId, data: typeof data === 'string' ? data : '' }
+    return { jobId, data: typeof data === 'string' ? payloadText(data) : '' }
   })
 }
 

@@ -2,6 +2,7 @@
 // one producer connection. Ids are deterministic, so sending the same payload again while it waits is one job.
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { encodePayload } from './codec.ts'
 import { type PayloadOf, type QueueContract, queueNameOf, queuePrefix } from './define.ts'
 
 /** Sends payloads of the queues in `Produces` only: another queue does not compile. Resolves when Redis has them on disk. */
@@ -82,7 +83,7 @@ export function openQueue(redis: Redis, namespace: string, name: string, observe
 function toJob<Q extends QueueContract>(contract: Q, payload: PayloadOf<Q>, jobId: string) {
   return {
     name: contract.name,
-    data: payload,
+    data: encodePayload(payload),
     opts: {
       jobId,
       attempts: contract.insert.attempts,

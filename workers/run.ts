@@ -9,6 +9,7 @@
 import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
+import { decodePayload } from '../queues/codec.ts'
 import { type QueueContract, queueNames, queuePrefix } from '../queues/define.ts'
 import type { DepthSampler } from '../queues/depth.ts'
 import type { Sender } from '../queues/sender.ts'
@@ -96,8 +97,10 @@ function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopp
   return async function execute(job: Job, token: string, lane: string): Promise<void> {
     try {
       await waitForDownstream(depth, gates, stopping)
-      if (!check.Check(job.data)) throw payloadMismatch(check.Errors(job.data), lane)
-      if (job.stalledCounter >= STALLS_BEFORE_SPLIT && (await splitStalled(pool, options.sender, job))) return
+      const payload = decode(job, lane)
+      if (!check.Check(payload)) throw payloadMismatch(check.Errors(payload), lane)
+      if (job.stalledCounter >= STALLS_BEFORE_SPLIT && (await splitStalled(pool, options.sender, payload)))
+        return
       metrics.jobWaitSeconds.observe({ pool: pool.name }, Math.max(0, Date.now() - job.timestamp) / 1000)
       const endTimer = metrics.jobSeconds.startTimer({ pool: pool.name })
       await withTimeLimit(pool.work.timeoutMs, stopping, (signal) => {
@@ -109,7 +112,7 @@ function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopp
           lastAttempt: job.attemptsMade + 1 >= attempts,
           signal,
         }
-        return opened.handle(job.data, info)
+        return opened.handle(payload, info)
       })
       endTimer()
       metrics.jobs.inc({ pool: pool.name, outcome: 'done' })
@@ -163,7 +166,7 @@ async function recordIfDead(
     ? fail('job_stalled', `stalled ${job.stalledCounter} times`).message
     : error.message
   try {
-    await options.onDead({ pool: pool.name, lane, jobId: job.id ?? '', payload: job.data, reason })
+    await options.onDead({ pool: pool.name, lane, jobId: job.id ?? '', payload: payloadOrRaw(job), reason })
   } catch (problem) {
     // The job itself stays in the failed set, so nothing is lost; the sweep records it later.
     options.deps.log.error(
@@ -173,8 +176,8 @@ async function recordIfDead(
   }
 }
 
-async function splitStalled(pool: Pool, sender: Sender, job: Job): Promise<boolean> {
-  const halves: unknown[] = pool.consumes.split?.(job.data) ?? []
+async function splitStalled(pool: Pool, sender: Sender, payload: unknown): Promise<boolean> {
+  const halves: unknown[] = pool.consumes.split?.(payload) ?? []
   if (halves.length < 2) return false
   await sender.send(pool.consumes, halves)
   return true
@@ -210,6 +213,23 @@ async function withTimeLimit<T>(
     return await Promise.race([work(AbortSignal.any([limit.signal, stopping])), late])
   } finally {
     clearTimeout(timer)
+  }
+}
+
+function decode(job: Job, lane: string): unknown {
+  try {
+    return decodePayload(job.data)
+  } catch {
+    throw new PermanentError('payload_mismatch', `job on ${lane} is damaged: it cannot be inflated`)
+  }
+}
+
+/** For the record of a dead job: what it held, or, when that is damaged, what is stored. */
+function payloadOrRaw(job: Job): unknown {
+  try {
+    return decodePayload(job.data)
+  } catch {
+    return job.data
   }
 }
 

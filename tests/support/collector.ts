@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { Value } from 'typebox/value'
 import { mountCollector } from '../../collector/app.ts'
+import { decodePayload } from '../../queues/codec.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { createHttpServer, type HttpServer } from '../../runtime/http.ts'
 import { CollectedBatch, type CollectedRequest } from '../../schema/collected.ts'
@@ -67,7 +68,7 @@ export async function readIngest(world: World): Promise<CollectedRequest[]> {
   const ids = await world.producer.lrange(`${key}:wait`, 0, -1)
   const texts = await Promise.all(ids.map((id) => world.producer.hget(`${key}:${id}`, 'data')))
   return texts.flatMap((text) => {
-    const batch: unknown = JSON.parse(text ?? 'null')
+    const batch = decodePayload(JSON.parse(text ?? 'null'))
     if (!Value.Check(CollectedBatch, batch)) throw new Error('a job on ingest is not a CollectedBatch')
     return batch.requests
   })
