@@ -54,8 +54,7 @@ export async function endToEnd(bench: Bench, events: number): Promise<EndToEnd> 
   }
   await Promise.all(Array.from({ length: 8 }, lane))
   // The counter goes up after the commit; counting rows would cost what is being measured.
-  while ((await keptEvents(bench)) < before + events)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+  while ((await keptEvents(bench)) < before + events) await new Promise((resolve) => setTimeout(resolve, 50))
   const seconds = (performance.now() - startedAt) / 1000
   await waitUntilDrained(bench.redis, bench.stack.config, 300_000)
   const cpuAfter = readCpu(bench)

@@ -70,7 +70,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     await copyThrice('after')
     await yardstick.close()
     step(`single events for ${Math.round(60 * scale)} s`)
-    const singles = await singleEvents(bench, 60 * scale, 64)
+    const singles = await singleEvents(bench, 60 * scale, 200)
     step('steady 5,000 events/s')
     const steady = await steadyRate(bench, 5000, Math.max(5, 30 * scale))
     step('memory of waiting events')

@@ -1,8 +1,17 @@
 // Finds a Redis server program: on the PATH, or out of the distribution's own packages, fetched once into a cache
 // folder of the user and never installed. Nothing but Debian's and Ubuntu's own apt is asked.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+import { delimiter, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import { fail } from '../../runtime/errors.ts'
 import type { LogLine } from './server.ts'
@@ -11,34 +20,28 @@ const run = promisify(execFile)
 
 export type RedisProgram = { program: string; libraryPath?: string }
 
+/** In Debian the program is in redis-tools, and redis-server is a link to it. */
 const PACKAGES = ['redis-server', 'redis-tools', 'liblzf1', 'libjemalloc2']
-/** Packages that carry libraries a slim image may lack. */
-const LIBRARY_PACKAGES: Record<string, string> = {
-  'libssl.so.3': 'libssl3',
-  'libcrypto.so.3': 'libssl3',
-  'libatomic.so.1': 'libatomic1',
-  'libsystemd.so.0': 'libsystemd0',
-  'liblua5.1.so.0': 'liblua5.1-0',
-  'libhiredis.so.0.14': 'libhiredis0.14',
-  'libzstd.so.1': 'libzstd1',
-  'liblz4.so.1': 'liblz4-1',
-  'libcap.so.2': 'libcap2',
-  'libgcrypt.so.20': 'libgcrypt20',
-  'libgpg-error.so.0': 'libgpg-error0',
-}
 
-export async function findRedisServer(env: NodeJS.ProcessEnv, log: LogLine): Promise<RedisProgram> {
+/**
+ * The server on the PATH of `env`, or one fetched into the user's cache (`XDG_CACHE_HOME`, `~/.cache`; `fallbackDir`
+ * where neither can be written). Two at once fetch twice at worst and agree on one. Throws `missing_program`.
+ */
+export async function findRedisServer(
+  env: NodeJS.ProcessEnv,
+  fallbackDir: string,
+  log: LogLine,
+): Promise<RedisProgram> {
   for (const name of ['redis-server', 'valkey-server']) {
     const program = onPath(name, env)
     if (program !== undefined) return { program }
   }
-  const cache = join(env.XDG_CACHE_HOME ?? join(env.HOME ?? '/tmp', '.cache'), 'millrace')
+  const cache = cacheFolder(env, fallbackDir)
   const folder = join(cache, `redis-${process.arch}`)
   const cached = inFolder(folder)
   if (cached !== undefined) return cached
   if (onPath('apt-get', env) === undefined || onPath('dpkg', env) === undefined) throw notFound()
   log('Redis: fetching the packages of your distribution (once)')
-  mkdirSync(cache, { recursive: true })
   const work = mkdtempSync(join(cache, 'fetch-'))
   try {
     await fetchInto(work, env)
@@ -58,26 +61,40 @@ export async function findRedisServer(env: NodeJS.ProcessEnv, log: LogLine): Pro
   return fetched
 }
 
+/** The first of the user's cache folders that can be written; never a shared one, from where a stranger's program would run. */
+function cacheFolder(env: NodeJS.ProcessEnv, fallbackDir: string): string {
+  const { XDG_CACHE_HOME: xdg = '', HOME: home = '' } = env
+  const bases = [isAbsolute(xdg) ? xdg : '', isAbsolute(home) ? join(home, '.cache') : '']
+  for (const base of bases.filter((path) => path !== '')) {
+    const folder = join(base, 'millrace')
+    try {
+      mkdirSync(folder, { recursive: true })
+      accessSync(folder, constants.W_OK | constants.X_OK)
+      return folder
+    } catch {
+      // A home that is missing or read-only: the next one.
+    }
+  }
+  mkdirSync(fallbackDir, { recursive: true })
+  return fallbackDir
+}
+
 async function fetchInto(work: string, env: NodeJS.ProcessEnv): Promise<void> {
   const root = join(work, 'root')
   mkdirSync(root)
-  const apt = await usableApt(work, env)
-  await download(work, apt, PACKAGES, env)
-  await unpack(work, root)
-  // A slim image may lack more libraries: take what the loader says is missing, twice over for their own needs.
-  for (let round = 0; round < 2; round++) {
-    const missing = await missingLibraries(root, env)
-    const packages = [...new Set(missing.flatMap((name) => LIBRARY_PACKAGES[name] ?? []))]
-    if (packages.length === 0) break
-    await download(work, apt, packages, env)
-    await unpack(work, root)
+  const plain = ['-o', 'APT::Sandbox::User=root']
+  try {
+    await download(work, plain, env)
+  } catch {
+    // No lists, as in a slim image, or lists so old that the archive has newer packages.
+    await download(work, await refreshedApt(work, plain, env), env)
   }
+  for (const name of readdirSync(work).filter((file) => file.endsWith('.deb')))
+    await run('dpkg', ['-x', join(work, name), root])
 }
 
-/** Options with which apt works for this user: plain, or with lists and cache of our own where the system's are missing. */
-async function usableApt(work: string, env: NodeJS.ProcessEnv): Promise<string[]> {
-  const plain = ['-o', 'APT::Sandbox::User=root']
-  if (await knows(plain, env)) return plain
+/** Reads the lists anew: the system's as root, else into a folder of our own, for which the options are returned. */
+async function refreshedApt(work: string, plain: string[], env: NodeJS.ProcessEnv): Promise<string[]> {
   if (process.getuid?.() === 0) {
     await run('apt-get', [...plain, 'update', '-qq'], { env })
     return plain
@@ -87,54 +104,25 @@ async function usableApt(work: string, env: NodeJS.ProcessEnv): Promise<string[]
   mkdirSync(join(state, 'archives', 'partial'), { recursive: true })
   const own = [
     ...plain,
-    '-o',
-    `Dir::State::lists=${state}/lists`,
-    '-o',
-    `Dir::Cache=${state}`,
-    '-o',
-    'Dir::State::status=/var/lib/dpkg/status',
-    '-o',
-    'Debug::NoLocking=1',
+    ...['-o', `Dir::State::lists=${state}/lists`],
+    ...['-o', `Dir::Cache=${state}`],
+    ...['-o', 'Dir::State::status=/var/lib/dpkg/status'],
+    ...['-o', 'Debug::NoLocking=1'],
   ]
   await run('apt-get', [...own, 'update', '-qq'], { env })
   return own
 }
 
-async function knows(apt: string[], env: NodeJS.ProcessEnv): Promise<boolean> {
-  try {
-    await run('apt-get', [...apt, 'download', '--print-uris', 'redis-server'], { env })
-    return true
-  } catch {
-    return false
-  }
-}
-
-async function download(
-  work: string,
-  apt: string[],
-  packages: string[],
-  env: NodeJS.ProcessEnv,
-): Promise<void> {
+/** Redis, and what else of its dependencies this machine lacks: apt says it by simulating the installation. */
+async function download(work: string, apt: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  const { stdout } = await run(
+    'apt-get',
+    [...apt, '--simulate', 'install', '--no-install-recommends', 'redis-server'],
+    { env },
+  )
+  const missing = [...stdout.matchAll(/^Inst (\S+)/gm)].map(([, name = '']) => name)
+  const packages = [...new Set([...PACKAGES, ...missing])]
   await run('apt-get', [...apt, 'download', ...packages], { cwd: work, env })
-}
-
-async function unpack(work: string, root: string): Promise<void> {
-  for (const name of readdirSync(work).filter((file) => file.endsWith('.deb'))) {
-    await run('dpkg', ['-x', join(work, name), root])
-    rmSync(join(work, name))
-  }
-}
-
-async function missingLibraries(root: string, env: NodeJS.ProcessEnv): Promise<string[]> {
-  const found = inFolder(root)
-  if (found === undefined) return []
-  const { stdout } = await run('ldd', [found.program], {
-    env: { ...env, LD_LIBRARY_PATH: found.libraryPath ?? '' },
-  })
-  return stdout
-    .split('\n')
-    .filter((line) => line.includes('not found'))
-    .map((line) => line.trim().split(' ')[0] ?? '')
 }
 
 function inFolder(folder: string): RedisProgram | undefined {

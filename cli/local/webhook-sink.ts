@@ -1,69 +1,75 @@
 // A local receiver of webhooks: checks the Standard Webhooks signature (https://www.standardwebhooks.com) and keeps what
-// is genuine. Faults for tests: `unavailable` (503), `gone` (410), `cut` (kept, no answer).
+// is genuine. Faults: `reject` = 410, `later` = 503, `cut` = kept, then the connection drops without an answer.
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { type Fault, nextFault, openSinkLog, type SinkLog } from './sink-log.ts'
+import { createServer, type IncomingMessage } from 'node:http'
+import { createFaults, type Faults } from './faults.ts'
+import { listenLocally, readBody } from './http-sink.ts'
+import { openSinkLog, type SinkLog } from './sink-log.ts'
 
-export type WebhookSink = { url: string; port: number; log: SinkLog; faults: Fault[]; stop(): Promise<void> }
+export type WebhookSink = { url: string; port: number; log: SinkLog; faults: Faults; stop(): Promise<void> }
 
-const MAX_BODY_BYTES = 1_000_000
+/** How far a timestamp may be off, as the standard proposes: older ones are replays. */
 const TOLERANCE_S = 300
 
-/** `secret` is `whsec_<base64>`. */
+/** `secret` is `whsec_<base64>`; port 0 = any free port; `file` keeps one JSON line a webhook. */
 export async function startWebhookSink(options: {
   file: string
   port: number
   secret: string
 }): Promise<WebhookSink> {
-  const log = openSinkLog(options.file)
-  const faults: Fault[] = []
+  const log = await openSinkLog(options.file)
+  const faults = createFaults()
   const secret = Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64')
+
+  const statusOf = async (request: IncomingMessage): Promise<number | 'cut'> => {
+    if (request.method !== 'POST') return 405
+    const body = await readBody(request)
+    if (body === undefined) return 413
+    const header = (name: string) => String(request.headers[name] ?? '')
+    const id = header('webhook-id')
+    const timestamp = header('webhook-timestamp')
+    if (!isGenuine(secret, { id, timestamp, signatures: header('webhook-signature'), body })) return 401
+    const fault = await faults.next()
+    if (fault === 'reject') return 410
+    if (fault === 'later') return 503
+    await log.append({
+      at: new Date().toISOString(),
+      id,
+      to: request.url ?? '/',
+      body: decode(body),
+    })
+    return fault ?? 204
+  }
   const server = createServer((request, response) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > MAX_BODY_BYTES) request.destroy()
-      else chunks.push(chunk)
-    })
-    request.on('end', () => {
-      const body = Buffer.concat(chunks)
-      const header = (name: string) => String(request.headers[name] ?? '')
-      const id = header('webhook-id')
-      const timestamp = header('webhook-timestamp')
-      if (!isGenuine(secret, { id, timestamp, signatures: header('webhook-signature'), body })) {
-        response.writeHead(401).end()
-        return
-      }
-      const fault = nextFault(faults)
-      if (fault === 'unavailable') return void response.writeHead(503).end()
-      if (fault === 'gone') return void response.writeHead(410).end()
-      log.append({
-        at: new Date().toISOString(),
-        id,
-        to: request.url ?? '/',
-        body: JSON.parse(body.toString('utf8')),
-      })
-      if (fault === 'cut') return void request.socket.destroy()
-      response.writeHead(204).end()
-    })
+    statusOf(request).then(
+      (status) => {
+        if (status === 'cut') request.socket.destroy()
+        else response.writeHead(status).end()
+      },
+      () => request.socket.destroy(),
+    )
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options.port, '127.0.0.1', () => resolve())
-  })
-  const { port } = server.address() as AddressInfo
+  const listening = await listenLocally(server, options.port)
   return {
-    url: `http://127.0.0.1:${port}/webhook`,
-    port,
+    url: `http://127.0.0.1:${listening.port}/webhook`,
+    port: listening.port,
     log,
     faults,
     async stop() {
-      server.closeAllConnections()
-      await new Promise<void>((resolve) => server.close(() => resolve()))
-      log.close()
+      faults.resume()
+      await listening.stop()
+      await log.close()
     },
+  }
+}
+
+/** What was signed need not be JSON; then it is kept as text. */
+function decode(body: Buffer): unknown {
+  const text = body.toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
   }
 }
 
@@ -71,7 +77,8 @@ function isGenuine(
   secret: Buffer,
   sent: { id: string; timestamp: string; signatures: string; body: Buffer },
 ): boolean {
-  if (sent.id === '' || Math.abs(Date.now() / 1000 - Number(sent.timestamp)) > TOLERANCE_S) return false
+  const ageS = Date.now() / 1000 - Number(sent.timestamp)
+  if (sent.id === '' || !(Math.abs(ageS) <= TOLERANCE_S)) return false
   const expected = createHmac('sha256', secret)
     .update(`${sent.id}.${sent.timestamp}.`)
     .update(sent.body)
