@@ -49,7 +49,11 @@ afterAll(async () => {
 })
 
 test('events of the Segment Node SDK become rows, a membership, and one delivered email, push and webhook', async () => {
-  const analytics = new Analytics({ writeKey: note.writeKey, host: stack.addresses().http ?? '', flushInterval: 50 })
+  const analytics = new Analytics({
+    writeKey: note.writeKey,
+    host: stack.addresses().http ?? '',
+    flushInterval: 50,
+  })
   analytics.identify({
     userId: 'user-42',
     anonymousId: 'device-42',
@@ -65,7 +69,10 @@ test('events of the Segment Node SDK become rows, a membership, and one delivere
   }
   await analytics.closeAndFlush()
 
-  const mail = await waitFor(() => stack.sinks.email.log.recent()[0], { timeoutMs: 30_000, what: 'the email' })
+  const mail = await waitFor(() => stack.sinks.email.log.recent()[0], {
+    timeoutMs: 30_000,
+    what: 'the email',
+  })
   expect(mail).toMatchObject({ to: ['ada@shop.example'], subject: 'Thank you, Ada' })
   await waitFor(() => stack.sinks.push.log.count() === 1 && stack.sinks.webhook.log.count() === 1)
 
