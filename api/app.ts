@@ -13,6 +13,8 @@ import { installIdempotency } from './idempotency.ts'
 import { keyRoutes } from './keys.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
+import { segmentMemberRoutes } from './segment-members.ts'
+import { segmentRoutes } from './segments.ts'
 import { sessionRoutes } from './sessions.ts'
 import { sourceRoutes } from './sources.ts'
 import { useSchemaChecks } from './typed.ts'
@@ -30,6 +32,8 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     userRoutes(api, deps)
     userHistoryRoutes(api, deps)
     sessionRoutes(api, deps)
+    segmentRoutes(api, deps)
+    segmentMemberRoutes(api, deps)
     sourceRoutes(api, deps)
     keyRoutes(api, deps, auth)
     failedEventRoutes(api, deps)

@@ -166,15 +166,19 @@ export async function countMembers(sql: Queryable, segmentId: number): Promise<n
   return row?.size ?? 0
 }
 
-/** A slice of profiles of one shard by number, for backfills. */
+/** The next profiles of a bucket range in key order (bucket, number), for backfills and previews. Needs the primary key. */
 export async function profilesOfBuckets(
   sql: Queryable,
-  range: { from: number; to: number; afterProfileId: number; limit: number },
+  range: { from: number; to: number; afterProfileId: number | undefined; limit: number },
 ): Promise<number[]> {
+  const after = range.afterProfileId ?? -1
+  const bucket = range.afterProfileId === undefined ? range.from : range.afterProfileId % 1024
   const rows = await sql<{ profile_id: number }[]>`
     select profile_id from profiles
-    where bucket between ${range.from} and ${range.to} and profile_id > ${range.afterProfileId} and merged_into is null
-    order by profile_id
+    where bucket between ${bucket} and ${range.to}
+      and (bucket, profile_id) > (${bucket}, ${after})
+      and merged_into is null
+    order by bucket, profile_id
     limit ${range.limit}`
   return rows.map((row) => row.profile_id)
 }

@@ -1,0 +1,65 @@
+// Who is in a segment, and how many: as Postgres has it.
+import Type from 'typebox'
+import type { HttpServer } from '../runtime/http.ts'
+import { countMembers, listMembers } from '../store/memberships.ts'
+import type { ApiDeps } from './deps.ts'
+import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
+import { SegmentParams, segmentOf } from './segments.ts'
+import { typed } from './typed.ts'
+
+const tags = ['segments']
+
+const Member = Type.Object({
+  profileId: Type.Integer({ examples: [1234567] }),
+  userId: Type.Union([Type.String(), Type.Null()], { examples: ['user-42'] }),
+  enteredAt: Type.String({ format: 'date-time', description: 'When the rule became true' }),
+})
+const Size = Type.Object({
+  segmentId: Type.Integer({ examples: [1] }),
+  slug: Type.String({ examples: ['gold-plan'] }),
+  size: Type.Integer({ examples: [120] }),
+})
+const Query = Type.Object(PageQuery, { additionalProperties: false })
+const Key = Type.Object({ afterProfileId: KeyNumber })
+
+export function segmentMemberRoutes(app: HttpServer, { sql }: ApiDeps): void {
+  const routes = typed(app)
+
+  routes.get(
+    '/api/v1/segments/:segment/members',
+    {
+      schema: {
+        tags,
+        summary: 'Members of a segment',
+        description: 'By profile number.',
+        params: SegmentParams,
+        querystring: Query,
+        response: { 200: pageOf(Member) },
+      },
+    },
+    async ({ params, query }) => {
+      const { segmentId } = await segmentOf(sql, params.segment)
+      const afterProfileId = decodeCursor(Key, query.cursor)?.afterProfileId ?? -1
+      const rows = await listMembers(sql, segmentId, { afterProfileId, limit: query.limit + 1 })
+      const page = toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId }))
+      const data = page.data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() }))
+      return { ...page, data }
+    },
+  )
+
+  routes.get(
+    '/api/v1/segments/:segment/size',
+    {
+      schema: {
+        tags,
+        summary: 'How many are in a segment',
+        params: SegmentParams,
+        response: { 200: Size },
+      },
+    },
+    async ({ params }) => {
+      const { segmentId, slug } = await segmentOf(sql, params.segment)
+      return { segmentId, slug, size: await countMembers(sql, segmentId) }
+    },
+  )
+}

@@ -1,0 +1,118 @@
+// Segments through the API, evaluated by the real segment pool: who was there before a rule came is found by the backfill.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { segmentPool } from '../../workers/segment/pool.ts'
+import { type ApiServer, startApi } from '../support/api-server.ts'
+import { normalEvent } from '../support/factory.ts'
+import { DAY, seedPeople } from '../support/seed-people.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { testWorld, type World } from '../support/world.ts'
+
+let world: World
+let api: ApiServer
+
+const viewed = (value: number) => ({
+  match: { k: 'agg', event: 'Viewed', agg: 'count', window: { k: 'lifetime' }, op: 'gte', value },
+})
+const sizeOf = async (segment: string) => (await api.get(`/api/v1/segments/${segment}/size`)).body.size
+const isSettled = async (segment: string, size: number) =>
+  waitFor(async () => (await sizeOf(segment)) === size, { what: `${size} members of ${segment}` })
+
+beforeAll(async () => {
+  world = await testWorld()
+  // crowd-0 views once, crowd-1 twice, … crowd-24 25 times.
+  const crowd = Array.from({ length: 25 }, (_, i) =>
+    Array.from({ length: i + 1 }, (_, n) =>
+      normalEvent({ userId: `crowd-${i}`, name: 'Viewed', time: DAY + n * 1000 }),
+    ),
+  )
+  await seedPeople(world, crowd.flat())
+  await world.run(segmentPool)
+  api = await startApi(world)
+})
+afterAll(async () => {
+  await api?.close()
+  await world?.close()
+})
+
+test('whoever fits a new rule already is found, without a campaign’s reason', async () => {
+  const made = await api.post('/api/v1/segments', { slug: 'viewers', name: 'Viewers', rule: viewed(6) })
+  expect(made.status).toBe(201)
+  expect(made.body).toMatchObject({ slug: 'viewers', version: 1, archivedAt: null })
+  const [all] = await world.sql`select count(*)::int as count from profiles where merged_into is null`
+  expect(made.body.profilesToEvaluate).toBe(all?.count)
+  await isSettled('viewers', 20)
+  const reasons = await world.sql`select distinct op, reason from membership_changes`
+  expect([...reasons]).toEqual([{ op: 'enter', reason: 'backfill' }])
+})
+
+test('members come in pages that show each once', async () => {
+  const seen: string[] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const after: string = cursor === '' ? '' : `&cursor=${cursor}`
+    const { status, body } = await api.get(`/api/v1/segments/viewers/members?limit=7${after}`)
+    expect(status).toBe(200)
+    seen.push(...body.data.map((row: { userId: string }) => row.userId))
+    cursor = body.nextCursor
+  }
+  expect(seen.toSorted()).toEqual(Array.from({ length: 20 }, (_, i) => `crowd-${i + 5}`).toSorted())
+})
+
+test('another rule is another version, and members follow it', async () => {
+  const changed = await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule: viewed(11) } })
+  expect([changed.status, changed.body.version]).toEqual([200, 2])
+  await isSettled('viewers', 15)
+  const same = await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule: viewed(11) } })
+  expect([same.status, same.body.version, same.body.profilesToEvaluate]).toEqual([200, 2, 0])
+  const exits = await world.sql`select distinct reason, version from membership_changes where op = 'exit'`
+  expect([...exits]).toEqual([{ reason: 'rule_changed', version: 2 }])
+})
+
+test('an archived segment is left by everybody, and comes back with a rule', async () => {
+  const archived = await api.call('DELETE', '/api/v1/segments/viewers')
+  expect(archived.status).toBe(200)
+  expect(archived.body.archivedAt).toEqual(expect.any(String))
+  await isSettled('viewers', 0)
+  expect((await api.get('/api/v1/segments')).body.data).toEqual([])
+  const again = await api.call('DELETE', '/api/v1/segments/viewers')
+  expect([again.status, again.body.profilesToEvaluate]).toEqual([200, 0])
+  const back = await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule: viewed(11) } })
+  expect([back.body.version, back.body.archivedAt]).toEqual([3, null])
+  await isSettled('viewers', 15)
+})
+
+test('a slug is taken once, and a segment is found by slug and by number', async () => {
+  const taken = await api.post('/api/v1/segments', { slug: 'viewers', name: 'Other', rule: viewed(1) })
+  expect([taken.status, taken.body.code, taken.body.field]).toEqual([409, 'conflict', 'slug'])
+  const bySlug = await api.get('/api/v1/segments/viewers')
+  const byNumber = await api.get(`/api/v1/segments/${bySlug.body.segmentId}`)
+  expect(byNumber.body).toEqual(bySlug.body)
+  expect((await api.get('/api/v1/segments/none')).status).toBe(404)
+})
+
+test('a mistake in a rule is answered with its path', async () => {
+  const rule = { match: { k: 'all', of: [{ k: 'trait', path: 'plan', op: 'equals', value: 1 }] } }
+  for (const answer of [
+    await api.post('/api/v1/segments', { slug: 'wrong', name: 'Wrong', rule }),
+    await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule } }),
+  ]) {
+    expect([answer.status, answer.body.code, answer.body.field]).toEqual([
+      422,
+      'invalid_rule',
+      'rule.match.of[0].op',
+    ])
+  }
+  const digits = await api.post('/api/v1/segments', { slug: '42', name: 'Digits', rule: viewed(1) })
+  expect([digits.status, digits.body.field]).toEqual([400, 'slug'])
+})
+
+test('changes are in the audit log with who made them', async () => {
+  const { body } = await api.get('/api/v1/audit')
+  expect(body.data.map((row: { action: string }) => row.action)).toEqual([
+    'segment.rule',
+    'segment.archive',
+    'segment.rule',
+    'segment.create',
+  ])
+  expect(body.data[0].actor).toBe(`key:${api.keyId}`)
+})
