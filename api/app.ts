@@ -7,6 +7,8 @@ import type { Metrics } from '../runtime/metrics.ts'
 import { findKey } from '../store/keys.ts'
 import { admitSecretKeys } from './admission.ts'
 import { auditRoutes } from './audit.ts'
+import { campaignRoutes } from './campaigns.ts'
+import { deliveryRoutes } from './deliveries.ts'
 import type { ApiDeps } from './deps.ts'
 import { failedEventRoutes } from './failed-events.ts'
 import { installIdempotency } from './idempotency.ts'
@@ -17,7 +19,9 @@ import { segmentMemberRoutes } from './segment-members.ts'
 import { segmentRoutes } from './segments.ts'
 import { sessionRoutes } from './sessions.ts'
 import { sourceRoutes } from './sources.ts'
+import { suppressionRoutes } from './suppressions.ts'
 import { useSchemaChecks } from './typed.ts'
+import { unsubscribeRoutes } from './unsubscribe.ts'
 import { userHistoryRoutes } from './user-history.ts'
 import { userRoutes } from './users.ts'
 
@@ -34,6 +38,10 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     sessionRoutes(api, deps)
     segmentRoutes(api, deps)
     segmentMemberRoutes(api, deps)
+    campaignRoutes(api, deps)
+    deliveryRoutes(api, deps)
+    suppressionRoutes(api, deps)
+    unsubscribeRoutes(api, deps)
     sourceRoutes(api, deps)
     keyRoutes(api, deps, auth)
     failedEventRoutes(api, deps)

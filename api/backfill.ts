@@ -1,27 +1,26 @@
 // After a segment changed: hands every profile to the segment pool. Used by api/segments.ts once the change is committed.
 import { sendBackfill } from '../queues/backfill.ts'
+import { isInfrastructureError } from '../runtime/errors.ts'
 import { profilesOfBuckets } from '../store/memberships.ts'
-import type { SegmentRow } from '../store/segments.ts'
+import { closeBackfill, type SegmentRow } from '../store/segments.ts'
 import type { ApiDeps } from './deps.ts'
 
-/** Profiles that are to be evaluated again. */
-export function evaluateAgain(
-  { sql, sender, config, clock }: ApiDeps,
-  segment: SegmentRow,
-  reason: 'backfill' | 'rule_changed',
-): Promise<number> {
-  const version = segment.liveVersion ?? 0
-  return sendBackfill(
-    {
-      send: sender.send,
-      readProfiles: (slice) => profilesOfBuckets(sql, slice),
-      shards: config.shards,
-    },
-    {
-      segmentId: segment.segmentId,
-      change: segment.archivedAt === null ? `v${version}` : `a${version}`,
-      reason,
-      nowMs: clock.now(),
-    },
-  )
+/** How many profiles are handed on; null = a store was not reachable, and the sweep of the schedule pool will do it. */
+export async function evaluateAgain(
+  { sql, sender, config, clock, log }: ApiDeps,
+  { segmentId, liveVersion, archivedAt }: SegmentRow,
+): Promise<number | null> {
+  const change = `${archivedAt === null ? 'v' : 'a'}${liveVersion ?? 0}`
+  try {
+    const named = await sendBackfill(
+      { send: sender.send, readProfiles: (slice) => profilesOfBuckets(sql, slice), shards: config.shards },
+      { segmentId, change, nowMs: clock.now() },
+    )
+    await closeBackfill(sql, { segmentId, change })
+    return named
+  } catch (error) {
+    if (!isInfrastructureError(error)) throw error
+    log.warn({ segmentId }, 'a backfill was cut off; the sweep will run it again')
+    return null
+  }
 }

@@ -79,8 +79,9 @@ const Segment = Type.Object({
 
 const Changed = Type.Object({
   ...Segment.properties,
-  profilesToEvaluate: Type.Integer({
-    description: 'Profiles handed to the segment pool; new events are evaluated by the new rule at once',
+  profilesToEvaluate: Type.Union([Type.Integer(), Type.Null()], {
+    description:
+      'Profiles handed to the segment pool; null = the queue could not be reached, and they will be within minutes',
     examples: [120],
   }),
 })
@@ -173,7 +174,7 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       if (segment === undefined)
         throw fail('conflict', 'there is or was a segment of this slug', { field: 'slug' })
       await audit(sql, request, 'segment.create', segment)
-      return reply.code(201).send(await evaluated(deps, segment, 'backfill'))
+      return reply.code(201).send(await evaluated(deps, segment))
     },
   )
 
@@ -202,7 +203,7 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       const segment = await addVersion(sql, before.segmentId, version)
       if (segment === undefined) throw noSuchSegment()
       await audit(sql, request, 'segment.rule', segment)
-      return evaluated(deps, segment, 'rule_changed')
+      return evaluated(deps, segment)
     },
   )
 
@@ -223,7 +224,7 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       const segment = await segmentOf(sql, String(segmentId))
       if (!changed) return { ...shown(segment), profilesToEvaluate: 0 }
       await audit(sql, request, 'segment.archive', segment)
-      return evaluated(deps, segment, 'rule_changed')
+      return evaluated(deps, segment)
     },
   )
 }
@@ -239,8 +240,8 @@ function noSuchSegment() {
   return fail('not_found', 'there is no segment of this slug or number', { field: 'segment' })
 }
 
-async function evaluated(deps: ApiDeps, segment: SegmentRow, reason: 'backfill' | 'rule_changed') {
-  return { ...shown(segment), profilesToEvaluate: await evaluateAgain(deps, segment, reason) }
+async function evaluated(deps: ApiDeps, segment: SegmentRow) {
+  return { ...shown(segment), profilesToEvaluate: await evaluateAgain(deps, segment) }
 }
 
 async function audit(

@@ -1,5 +1,6 @@
 // Has every profile evaluated again after a rule came, changed or went: names all of them to their shards, a slice a
-// job. Called by the API after the change is committed; evaluating twice is safe, so a backfill may simply run again.
+// job. Called by the API after the change is committed, and by the sweep for what was cut off; evaluating twice is safe,
+// so a backfill that did not end simply runs again.
 import { bucketsOfShard } from '../domain/buckets.ts'
 import { segment } from './pipeline.ts'
 import type { Send } from './sender.ts'
@@ -9,10 +10,11 @@ const PROFILES_A_JOB = 2_000
 
 export type Backfill = {
   segmentId: number
-  /** What changed; part of the job ids, so that the same slice of the same change is one job while it waits. */
+  /**
+   * `v2` = version 2 came, `a2` = it was archived then. Part of the job ids, so that a slice of one change is one job
+   * while it waits; and what entries and exits are put down to follows from it. Campaigns fire on neither reason.
+   */
   change: string
-  /** What entries and exits found by it are put down to; campaigns do not fire on either unless told to. */
-  reason: 'backfill' | 'rule_changed'
   nowMs: number
 }
 
@@ -29,6 +31,7 @@ export async function sendBackfill(
   deps: { send: Send<typeof segment>; readProfiles: ReadProfiles; shards: number },
   backfill: Backfill,
 ): Promise<number> {
+  const reason = backfill.change === 'v1' ? 'backfill' : 'rule_changed'
   let named = 0
   for (let shard = 0; shard < deps.shards; shard++) {
     const buckets = bucketsOfShard(shard, deps.shards)
@@ -42,7 +45,7 @@ export async function sendBackfill(
           v: 1,
           batchId: `bf-${backfill.segmentId}-${backfill.change}-${first}`,
           shard,
-          reason: backfill.reason,
+          reason,
           profileIds,
           receivedAt: backfill.nowMs,
         },

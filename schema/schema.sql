@@ -268,6 +268,8 @@ create table segments (
   live_version integer,
   created_at timestamp with time zone default now() not null,
   archived_at timestamp with time zone,
+  backfill_change text,
+  backfill_since timestamp with time zone,
   UNIQUE (slug),
   PRIMARY KEY (segment_id),
   CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
@@ -349,6 +351,8 @@ create table user_aggregates (
 ) partition by RANGE (bucket);
 
 CREATE INDEX archive_gaps_open ON archive_gaps USING btree (from_received) WHERE (filled_at IS NULL);
+
+CREATE INDEX deliveries_newest ON ONLY deliveries USING btree (created_at, delivery_key);
 
 CREATE INDEX deliveries_open ON ONLY deliveries USING btree (updated_at) WHERE (state = ANY (ARRAY['claimed'::text, 'sending'::text, 'waiting'::text]));
 

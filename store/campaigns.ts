@@ -40,13 +40,23 @@ export async function createCampaign(sql: Sql, campaign: NewCampaign): Promise<n
   })
 }
 
-export async function listCampaigns(sql: Queryable): Promise<CampaignRow[]> {
+export function listCampaigns(sql: Queryable): Promise<CampaignRow[]> {
+  return selectCampaigns(sql)
+}
+
+export async function readCampaign(sql: Queryable, campaignId: number): Promise<CampaignRow | undefined> {
+  const [campaign] = await selectCampaigns(sql, campaignId)
+  return campaign
+}
+
+async function selectCampaigns(sql: Queryable, campaignId?: number): Promise<CampaignRow[]> {
   const rows = await sql<Record<string, unknown>[]>`
     select c.campaign_id, c.name, c.segment_id, s.slug, c.status, c.created_at,
       array_agg(ch.channel order by ch.channel) as channels
     from campaigns c
     join segments s using (segment_id)
     join campaign_channels ch using (campaign_id)
+    ${campaignId === undefined ? sql`` : sql`where c.campaign_id = ${campaignId}`}
     group by c.campaign_id, s.slug
     order by c.campaign_id`
   return rows.map((row) => ({

@@ -4,15 +4,17 @@
 import type { Channel, DeliveryJob } from '../schema/jobs.ts'
 import type { Queryable } from './sql.ts'
 
-export type DeliveryState =
-  | 'claimed'
-  | 'sending'
-  | 'waiting'
-  | 'sent'
-  | 'failed'
-  | 'skipped'
-  | 'suppressed'
-  | 'unknown'
+export const DELIVERY_STATES = [
+  'claimed',
+  'sending',
+  'waiting',
+  'sent',
+  'failed',
+  'skipped',
+  'suppressed',
+  'unknown',
+] as const
+export type DeliveryState = (typeof DELIVERY_STATES)[number]
 export type Claim =
   | { kind: 'claimed'; attempt: number }
   | { kind: 'finished'; state: DeliveryState }
@@ -86,44 +88,38 @@ export type DeliveryRow = {
   state: DeliveryState
   attempt: number
   reason: string | null
-  createdAt: Date
+  /** Microseconds: with the key, the exact place in the list. */
+  createdMicros: number
   sentAt: Date | null
 }
 
-/** Deliveries, newest first, before a (time, key) pair. */
-export async function listDeliveries(
+/** Deliveries, newest first, before a (time, key) pair. Needs the index on (created_at, delivery_key). */
+export function listDeliveries(
   sql: Queryable,
   options: {
-    profileId?: number
-    campaignId?: number
-    state?: string
-    channel?: string
-    before?: { createdAt: string; deliveryKey: string }
+    campaignId?: number | undefined
+    state?: DeliveryState | undefined
+    channel?: Channel | undefined
+    before?: { createdMicros: number; deliveryKey: string } | undefined
     limit: number
   },
 ): Promise<DeliveryRow[]> {
-  const rows = await sql<Record<string, unknown>[]>`
-    select delivery_key, channel, campaign_id, profile_id, state, attempt, reason, created_at, sent_at
+  const { campaignId, state, channel, before } = options
+  return sql<DeliveryRow[]>`
+    select delivery_key as "deliveryKey", channel, campaign_id as "campaignId", profile_id as "profileId", state, attempt,
+      reason, (extract(epoch from created_at) * 1000000)::bigint as "createdMicros", sent_at as "sentAt"
     from deliveries
     where true
-      ${options.profileId === undefined ? sql`` : sql`and bucket = ${options.profileId % 1024} and profile_id = ${options.profileId}`}
-      ${options.campaignId === undefined ? sql`` : sql`and campaign_id = ${options.campaignId}`}
-      ${options.state === undefined ? sql`` : sql`and state = ${options.state}`}
-      ${options.channel === undefined ? sql`` : sql`and channel = ${options.channel}`}
-      ${options.before === undefined ? sql`` : sql`and (created_at, delivery_key) < (${options.before.createdAt}::timestamptz, ${options.before.deliveryKey})`}
+      ${campaignId === undefined ? sql`` : sql`and campaign_id = ${campaignId}`}
+      ${state === undefined ? sql`` : sql`and state = ${state}`}
+      ${channel === undefined ? sql`` : sql`and channel = ${channel}`}
+      ${
+        before === undefined
+          ? sql``
+          : sql`and (created_at, delivery_key) < (timestamptz 'epoch' + ${before.createdMicros}::bigint * interval '1 microsecond', ${before.deliveryKey})`
+      }
     order by created_at desc, delivery_key desc
     limit ${options.limit}`
-  return rows.map((row) => ({
-    deliveryKey: String(row.delivery_key),
-    channel: row.channel as Channel,
-    campaignId: Number(row.campaign_id),
-    profileId: Number(row.profile_id),
-    state: row.state as DeliveryState,
-    attempt: Number(row.attempt),
-    reason: row.reason === null ? null : String(row.reason),
-    createdAt: row.created_at as Date,
-    sentAt: row.sent_at as Date | null,
-  }))
 }
 
 /** How many deliveries are in which state, by channel. */

@@ -58,7 +58,9 @@ async function goLive(
     insert into segment_versions (segment_id, version, rule, plan, rule_hash, status, author, note)
     values (${segmentId}, ${version}, ${tx.json(toJson(content.rule))}, ${tx.json(toJson(content.plan))}, ${content.ruleHash},
       'live', ${content.author}, ${content.note})`
-  await tx`update segments set live_version = ${version}, archived_at = null where segment_id = ${segmentId}`
+  await tx`
+    update segments set live_version = ${version}, archived_at = null where segment_id = ${segmentId}`
+  await markBackfill(tx, segmentId)
   await bumpGeneration(tx)
 }
 
@@ -67,9 +69,39 @@ export async function archiveSegment(sql: Sql, segmentId: number): Promise<boole
   return inTransaction(sql, async (tx) => {
     const updated = await tx`
       update segments set archived_at = now() where segment_id = ${segmentId} and archived_at is null`
+    if (updated.count === 0) return false
+    await markBackfill(tx, segmentId)
     await bumpGeneration(tx)
-    return updated.count > 0
+    return true
   })
+}
+
+/** Committed with the change, so that a process that dies before it has named everybody leaves a trace for the sweep. */
+async function markBackfill(tx: Transaction, segmentId: number): Promise<void> {
+  await tx`
+    update segments
+    set backfill_change = case when archived_at is null then 'v' else 'a' end || live_version,
+      backfill_since = clock_timestamp()
+    where segment_id = ${segmentId} and exists (select 1 from profiles)`
+}
+
+export type OpenBackfill = { segmentId: number; change: string }
+
+/** Changes committed more than `idleMs` ago whose profiles were not all handed on. */
+export async function openBackfills(sql: Queryable, options: { idleMs: number }): Promise<OpenBackfill[]> {
+  return sql<OpenBackfill[]>`
+    select segment_id as "segmentId", backfill_change as change
+    from segments
+    where backfill_change is not null
+      and backfill_since < clock_timestamp() - ${options.idleMs} * interval '1 millisecond'
+    order by backfill_since`
+}
+
+/** A newer change of the same segment keeps its own mark. */
+export async function closeBackfill(sql: Queryable, done: OpenBackfill): Promise<void> {
+  await sql`
+    update segments set backfill_change = null, backfill_since = null
+    where segment_id = ${done.segmentId} and backfill_change = ${done.change}`
 }
 
 async function bumpGeneration(tx: Transaction): Promise<void> {

@@ -1,10 +1,14 @@
 // Finds what was committed but not handed on, and hands it on: changes that were never announced, deliveries and dead
-// jobs that nobody holds, and events that the archive had no room for. Each part is bounded; the next sweep goes on.
+// jobs that nobody holds, profiles that a changed segment has not looked at, and events that the archive had no room
+// for. Each part is bounded; the next sweep goes on.
 import { announce } from '../../queues/announce.ts'
+import { sendBackfill } from '../../queues/backfill.ts'
 import { deliver } from '../../queues/pipeline.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
+import { profilesOfBuckets } from '../../store/memberships.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
+import { closeBackfill, openBackfills } from '../../store/segments.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
 import type { ScheduleDeps } from './deps.ts'
 import { fillArchiveGaps } from './gaps.ts'
@@ -13,14 +17,17 @@ import { fillArchiveGaps } from './gaps.ts'
 const UNANNOUNCED_MS = 10_000
 /** Longer than the longest backoff of a delivery: a job that only waits is not sent again. */
 const IDLE_DELIVERY_MS = 600_000
+/** A backfill that whoever changed the segment is still sending is left to them; both at once would do no harm. */
+const IDLE_BACKFILL_MS = 120_000
 const SLICE = 1_000
 
 export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Counts> {
   const announced = await announceLeftBehind(deps, signal)
   const deliveries = await resendOpenDeliveries(deps)
   const deadJobs = await recordLostDeadJobs(deps, signal)
+  const backfilled = await runOpenBackfills(deps, signal)
   const archived = await fillArchiveGaps(deps, signal)
-  return { announced, deliveries, deadJobs, archived }
+  return { announced, deliveries, deadJobs, backfilled, archived }
 }
 
 async function announceLeftBehind(deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
@@ -45,6 +52,23 @@ async function resendOpenDeliveries({ sql, send, depth }: ScheduleDeps): Promise
   )
   await send(deliver, jobs)
   return jobs.length
+}
+
+/** Counts the profiles that are handed on. */
+async function runOpenBackfills(
+  { sql, send, config, clock }: ScheduleDeps,
+  signal: AbortSignal,
+): Promise<number> {
+  let named = 0
+  for (const open of await openBackfills(sql, { idleMs: IDLE_BACKFILL_MS })) {
+    signal.throwIfAborted()
+    named += await sendBackfill(
+      { send, readProfiles: (slice) => profilesOfBuckets(sql, slice), shards: config.shards },
+      { ...open, nowMs: clock.now() },
+    )
+    await closeBackfill(sql, open)
+  }
+  return named
 }
 
 /** Dead jobs are recorded when they die, unless Postgres was away just then. */
