@@ -52,27 +52,31 @@ async function runScan(
       : scan.prop === 'value'
         ? sql`case when e.currency = ${scan.currency} then e.value end::numeric`
         : sql`case when jsonb_typeof(e.properties -> ${scan.prop}) = 'number' then (e.properties ->> ${scan.prop})::numeric end`
+  // Lateral with an aggregate inside: always one look into the key a profile, in the partitions of its bucket only. As
+  // a plain join the planner reads whole partitions while their statistics are not there yet.
   const rows = await sql<Record<string, unknown>[]>`
-    select profile_id,
-      count(*) filter (where due)::int as count,
-      count(value) filter (where due)::int as valued,
-      coalesce(sum(value) filter (where due), 0)::text as sum,
-      (min(value) filter (where due))::text as min,
-      (max(value) filter (where due))::text as max,
-      (extract(epoch from min(time) filter (where due)) * 1000)::float8 as oldest,
-      (extract(epoch from min(time) filter (where not due)) * 1000)::float8 as next
-    from (
-      select e.profile_id, e.time, e.time <= ${asOf} as due, ${value} as value
-      from unnest(${intArray(scope.profileIds)}::bigint[]) as ids (profile_id)
-      join events e
-        on e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
-        and e.event_id = any(${intArray(eventIds)}::smallint[])
-      where e.bucket between ${scope.bucketFrom} and ${scope.bucketTo}
-        ${lower === undefined ? sql`` : sql`and e.time > at_ms(${lower})`}
-        ${scan.toMs === undefined ? sql`` : sql`and e.time <= at_ms(${scan.toMs})`}
-        ${scan.where.reduce((all, filter) => sql`${all} and (${condition(sql, filter)})`, sql``)}
+    select ids.profile_id, found.*
+    from unnest(${intArray(scope.profileIds)}::bigint[]) as ids (profile_id)
+    cross join lateral (
+      select count(*) filter (where due)::int as count,
+        count(value) filter (where due)::int as valued,
+        coalesce(sum(value) filter (where due), 0)::text as sum,
+        (min(value) filter (where due))::text as min,
+        (max(value) filter (where due))::text as max,
+        (extract(epoch from min(time) filter (where due)) * 1000)::float8 as oldest,
+        (extract(epoch from min(time) filter (where not due)) * 1000)::float8 as next
+      from (
+        select e.time, e.time <= ${asOf} as due, ${value} as value
+        from events e
+        where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
+          and e.event_id = any(${intArray(eventIds)}::smallint[])
+          and e.bucket between ${scope.bucketFrom} and ${scope.bucketTo}
+          ${lower === undefined ? sql`` : sql`and e.time > at_ms(${lower})`}
+          ${scan.toMs === undefined ? sql`` : sql`and e.time <= at_ms(${scan.toMs})`}
+          ${scan.where.reduce((all, filter) => sql`${all} and (${condition(sql, filter)})`, sql``)}
+      ) e
     ) found
-    group by profile_id`
+    where found.oldest is not null or found.next is not null`
   return new Map(rows.map((row) => [Number(row.profile_id), toValue(row, scan)]))
 }
 
