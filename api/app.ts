@@ -16,6 +16,7 @@ import { keyRoutes } from './keys.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
 import { segmentMemberRoutes } from './segment-members.ts'
+import { segmentPreviewRoutes } from './segment-preview.ts'
 import { segmentRoutes } from './segments.ts'
 import { sessionRoutes } from './sessions.ts'
 import { sourceRoutes } from './sources.ts'
@@ -38,6 +39,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     sessionRoutes(api, deps)
     segmentRoutes(api, deps)
     segmentMemberRoutes(api, deps)
+    segmentPreviewRoutes(api, deps)
     campaignRoutes(api, deps)
     deliveryRoutes(api, deps)
     suppressionRoutes(api, deps)

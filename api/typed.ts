@@ -33,15 +33,18 @@ export function useSchemaChecks(app: HttpServer): void {
   })
 }
 
+const MAX_DEPTH = 64
+
 /** Postgres takes neither NUL nor half a surrogate pair in text: said here, before it would fail there. */
-function illText(value: unknown, path = ''): MillraceError | undefined {
+function illText(value: unknown, path = '', depth = 0): MillraceError | undefined {
   if (typeof value === 'string' && (value.includes('\u0000') || !value.isWellFormed())) {
     return fail('invalid_request', `${path} has a NUL or half a surrogate pair`, { field: path })
   }
   if (typeof value !== 'object' || value === null) return undefined
+  if (depth > MAX_DEPTH) return fail('invalid_request', `it is nested deeper than ${MAX_DEPTH} levels`)
   for (const [name, inner] of Object.entries(value)) {
     if (name.includes('\u0000')) return fail('invalid_request', 'a member name has a NUL')
-    const ill = illText(inner, path === '' ? name : `${path}.${name}`)
+    const ill = illText(inner, path === '' ? name : `${path}.${name}`, depth + 1)
     if (ill !== undefined) return ill
   }
   return undefined

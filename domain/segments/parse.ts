@@ -176,10 +176,11 @@ function scalarAt(input: unknown, path: string): Scalar {
   throw fault(path, 'expected a text, a number, true or false')
 }
 
+/** Amounts are compared as exact decimals, so one that can only be written with an exponent is refused. */
 function amountAt(input: unknown, path: string): number | string {
-  if (typeof input === 'number' && Number.isFinite(input)) return input
+  if (typeof input === 'number' && /^-?\d{1,15}(\.\d+)?$/.test(String(input))) return input
   if (typeof input === 'string' && /^-?\d{1,15}(\.\d{1,6})?$/.test(input)) return input
-  throw fault(path, 'expected a number')
+  throw fault(path, 'expected a number of at most 15 digits before the point')
 }
 
 function instantAt(input: unknown, path: string): string {

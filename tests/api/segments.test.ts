@@ -45,6 +45,28 @@ test('whoever fits a new rule already is found, without a campaign’s reason', 
   expect([...reasons]).toEqual([{ op: 'enter', reason: 'backfill' }])
 })
 
+test('a preview counts who would be in, and stores nothing', async () => {
+  const before = await world.sql`select count(*)::int as count from membership_changes`
+  const { status, body } = await api.post('/api/v1/segments/preview', { rule: viewed(6) })
+  expect(status).toBe(200)
+  const [all] = await world.sql`select count(*)::int as count from profiles where merged_into is null`
+  expect(body).toMatchObject({ members: 20, of: all?.count, complete: true })
+  const gold = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' } }
+  expect((await api.post('/api/v1/segments/preview', { rule: gold })).body.members).toBe(1)
+  expect(await world.sql`select count(*)::int as count from membership_changes`).toEqual(before)
+})
+
+test('of many previews at once some wait and the rest is told to come back', async () => {
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, () => api.post('/api/v1/segments/preview', { rule: viewed(6) })),
+  )
+  for (const { status, body, headers } of answers) {
+    if (status === 200) expect(body.members).toBe(20)
+    else expect([status, headers.get('retry-after')]).toEqual([429, '5'])
+  }
+  expect(answers.filter((one) => one.status === 200).length).toBeGreaterThanOrEqual(5)
+})
+
 test('members come in pages that show each once', async () => {
   const seen: string[] = []
   let cursor: string | null = ''
@@ -104,6 +126,50 @@ test('a mistake in a rule is answered with its path', async () => {
   }
   const digits = await api.post('/api/v1/segments', { slug: '42', name: 'Digits', rule: viewed(1) })
   expect([digits.status, digits.body.field]).toEqual([400, 'slug'])
+})
+
+test('whatever a rule is, the answer is a 2xx or a 4xx, and what is taken can be evaluated', async () => {
+  const window = { k: 'lifetime' }
+  const agg = { k: 'agg', event: 'Viewed', agg: 'sum', prop: 'n', window, op: 'gt' }
+  const odd: unknown[] = [
+    null,
+    [],
+    'rule',
+    { match: null },
+    { match: { ...agg, value: 1e300 } },
+    { match: { ...agg, value: 1e-300 } },
+    { match: { ...agg, value: -1e21 } },
+    { match: { ...agg, value: '1e3' } },
+    { match: { ...agg, prop: 'revenue', value: 1e21 } },
+    { match: { ...agg, prop: 'revenue', value: 0.001 } },
+    { match: { ...agg, where: [{ prop: 'n', op: 'gt', value: 1e300 }], value: 1 } },
+    { match: { ...agg, event: '\u0000', value: 1 } },
+    { match: { ...agg, event: '\ud800', value: 1 } },
+    { match: { k: 'trait', path: '__proto__.x', op: 'exists' } },
+    { match: { k: 'trait', path: 'constructor', op: 'exists' } },
+    { match: { k: 'trait', path: 'a', op: 'in', value: Array.from({ length: 201 }, () => 1) } },
+  ]
+  for (const rule of odd) {
+    const { status, text } = await api.post('/api/v1/segments/preview', { rule })
+    expect([JSON.stringify(rule).slice(0, 200), status, status < 500 ? '' : text]).toEqual([
+      JSON.stringify(rule).slice(0, 200),
+      status,
+      '',
+    ])
+  }
+  for (const [open, close] of [
+    ['[', ']'],
+    ['{"of":', '}'],
+  ] as const) {
+    const deep = `{"rule":{"match":${open.repeat(60_000)}1${close.repeat(60_000)}}}`
+    const answer = await fetch(`${api.url}/api/v1/segments/preview`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${api.key}`, 'content-type': 'application/json' },
+      body: deep,
+    })
+    const { detail } = await answer.json()
+    expect([answer.status, detail]).toEqual([400, 'it is nested deeper than 64 levels'])
+  }
 })
 
 test('changes are in the audit log with who made them', async () => {
