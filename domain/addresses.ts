@@ -3,7 +3,7 @@
 import { createHmac } from 'node:crypto'
 import type { Channel } from '../schema/jobs.ts'
 
-const EMAIL = /^[^\s@"(),:;<>[\\\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?$/
+const EMAIL = /^[^\s\p{C}@"(),:;<>[\\\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?$/u
 const CONTROL = /\p{Cc}/u
 
 /** A mail address we are willing to hand to an SMTP server: one mailbox, no display name, no control characters. */
@@ -26,7 +26,7 @@ export function addressOf(channel: Channel, traits: Record<string, unknown>): st
   }
   for (const name of names[channel]) {
     const value = traits[name]
-    if (typeof value === 'string' && value !== '') return value
+    if (typeof value === 'string' && value.trim() !== '') return value.trim()
   }
   return undefined
 }
