@@ -81,9 +81,6 @@ async function runScan(
 }
 
 function toValue(row: Record<string, unknown>, scan: Scan): ScanValue {
-  const leaves = row.oldest === null || scan.lastMs === undefined ? null : Number(row.oldest) + scan.lastMs
-  const enters = row.next === null ? null : Number(row.next)
-  const instants = [leaves, enters].filter((instant) => instant !== null)
   return {
     ...EMPTY_SCAN,
     count: Number(row.count),
@@ -91,7 +88,8 @@ function toValue(row: Record<string, unknown>, scan: Scan): ScanValue {
     sum: String(row.sum),
     min: row.min === null ? null : String(row.min),
     max: row.max === null ? null : String(row.max),
-    changesAt: instants.length === 0 ? null : Math.min(...instants),
+    leavesAt: row.oldest === null || scan.lastMs === undefined ? null : Number(row.oldest) + scan.lastMs,
+    entersAt: row.next === null ? null : Number(row.next),
   }
 }
 
@@ -113,10 +111,11 @@ function condition(sql: Queryable, filter: PropertyFilter) {
   if (op === 'startsWith')
     return sql`jsonb_typeof(${json}) = 'string' and starts_with(${text}, ${String(value)})`
   if (op === 'endsWith')
-    return sql`jsonb_typeof(${json}) = 'string' and right(${text}, ${String(value).length}) = ${String(value)}`
-  const sameType = sql`jsonb_typeof(${json}) = jsonb_typeof(${wanted})`
-  if (op === 'gt') return sql`${sameType} and ${json} > ${wanted}`
-  if (op === 'gte') return sql`${sameType} and ${json} >= ${wanted}`
-  if (op === 'lt') return sql`${sameType} and ${json} < ${wanted}`
-  return sql`${sameType} and ${json} <= ${wanted}`
+    return sql`jsonb_typeof(${json}) = 'string' and right(${text}, char_length(${String(value)})) = ${String(value)}`
+  const order = op === 'gt' ? sql`>` : op === 'gte' ? sql`>=` : op === 'lt' ? sql`<` : sql`<=`
+  // Texts by their characters, as traits are compared, not by the collation the database happens to have.
+  if (typeof value === 'string')
+    return sql`jsonb_typeof(${json}) = 'string' and ${text} collate "C" ${order} ${value} collate "C"`
+  if (typeof value === 'number') return sql`jsonb_typeof(${json}) = 'number' and ${json} ${order} ${wanted}`
+  return sql`false`
 }

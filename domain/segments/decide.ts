@@ -12,26 +12,37 @@ export type ScanValue = {
   sum: string
   min: string | null
   max: string | null
-  /** Earliest instant (ms) at which a row enters or leaves the window without new data; null = never. */
-  changesAt: number | null
+  /** Earliest instant (ms) at which an event leaves the window without new data; null = never. */
+  leavesAt: number | null
+  /** Earliest instant (ms) at which an event counts that is dated ahead; null = there is none. */
+  entersAt: number | null
 }
 
-export const EMPTY_SCAN: ScanValue = { count: 0, valued: 0, sum: '0', min: null, max: null, changesAt: null }
+export const EMPTY_SCAN: ScanValue = {
+  count: 0,
+  valued: 0,
+  sum: '0',
+  min: null,
+  max: null,
+  leavesAt: null,
+  entersAt: null,
+}
 
 export type Decision = { member: boolean; wakeAt: number | null }
 
 export function decide(plan: Plan, scans: Map<string, ScanValue>, traits: Record<string, unknown>): Decision {
-  let wakeAt: number | null = null
+  const wakeUps: number[] = []
   const truths = plan.leaves.map((leaf) => {
     if (leaf.k === 'trait') return traitHolds(traits, leaf)
     const value = scans.get(leaf.scan) ?? EMPTY_SCAN
     const holds = aggregateHolds(leaf, value)
-    // A count that is too low cannot grow by time alone: such a leaf needs no wake-up.
+    if (value.entersAt !== null) wakeUps.push(value.entersAt)
+    // A count that is too low does not grow by what leaves: such a leaf needs no wake-up for it.
     const frozen = !holds && leaf.agg === 'count' && (leaf.op === 'gt' || leaf.op === 'gte')
-    if (value.changesAt !== null && !frozen)
-      wakeAt = wakeAt === null ? value.changesAt : Math.min(wakeAt, value.changesAt)
+    if (value.leavesAt !== null && !frozen) wakeUps.push(value.leavesAt)
     return holds
   })
+  const wakeAt = wakeUps.length === 0 ? null : Math.min(...wakeUps)
   return { member: holdsAll(plan.expr, truths), wakeAt }
 }
 
