@@ -92,6 +92,25 @@ test('events that the archive had no room for are read back and put on its queue
   expect(open.map((row) => row.batch_id)).toEqual(['too-young'])
 })
 
+test('profiles that a changed segment has not looked at are handed to their shards, each once', async () => {
+  const profiles = await world.sql`select profile_id from profiles where merged_into is null order by 1`
+  const mark = (change: string, age: string) => world.sql`
+    update segments set backfill_change = ${change}, backfill_since = now() - ${age}::interval where slug = 'vip'`
+  await mark('v1', '1 minute')
+  expect(await sweep(deps(), NEVER)).toMatchObject({ backfilled: 0 })
+  await mark('v1', '3 minutes')
+  expect(await sweep(deps(), NEVER)).toMatchObject({ backfilled: profiles.length })
+  expect(await sweep(deps(), NEVER)).toMatchObject({ backfilled: 0 })
+  // The same change again while its jobs wait adds none.
+  await mark('v1', '3 minutes')
+  await sweep(deps(), NEVER)
+  const lanes = ['segment-00', 'segment-01', 'segment-02', 'segment-03']
+  const waiting = (await Promise.all(lanes.map((lane) => jobsOf(lane)))).flat()
+  const jobs = waiting.filter((job) => job.data.reason === 'backfill')
+  const named: number[] = jobs.flatMap((job) => job.data.profileIds)
+  expect(named.sort((a, b) => a - b)).toEqual(profiles.map((row) => row.profile_id))
+})
+
 /** Takes the waiting jobs of a queue as a worker would, and gives each up. */
 async function failAllJobs(name: string, reason: string): Promise<void> {
   const { Worker, UnrecoverableError } = await import('bullmq')
