@@ -1,27 +1,73 @@
 // The events table family: staging by COPY, the exactly-once insert, event names as numbers, partitions on demand.
 import { once } from 'node:events'
 import type { NormalEvent } from '../schema/event.ts'
+import { intArray } from './arrays.ts'
 import type { Queryable, Sql, Transaction } from './sql.ts'
 
 /** An event with all that its row needs. `id` = message id as a uuid. */
 export type EventRow = { event: NormalEvent; id: string; eventId: number; bucket: number; profileId: number }
 
-/** Makes the connection's staging table; it empties itself at commit. */
-export async function openStage(tx: Transaction): Promise<void> {
+/** Makes the connection's staging table of message ids; it empties itself at commit. */
+async function openStage(tx: Transaction): Promise<void> {
   await tx`
-    create temporary table if not exists event_stage (
-      ord integer, id uuid, hash bigint, bucket smallint, event_id smallint, source_id smallint, marks smallint,
-      profile_id bigint, time_ms bigint, received_ms bigint, value bigint, currency text,
-      message_id text, user_id text, anonymous_id text, properties text, envelope text
-    ) on commit delete rows`
+    create temporary table if not exists event_stage (ord integer, id uuid, hash bigint, received_ms bigint)
+    on commit delete rows`
 }
 
 /**
- * Copies rows into the staging table in one stream; `ord` is the index in `rows`. JSON is staged as text and parsed once,
- * by the insert, whose errors carry their SQLSTATE.
+ * Claims the message ids of `rows`, each for good. Returns the index in `rows` of those that were claimed before, with
+ * `conflict` = for another payload. Only the ids go through the staging table: what is new follows by bare COPY, so the
+ * wide rows are written once. Ids are inserted in order, so two groups with the same ids wait for each other instead of
+ * deadlocking.
  */
-export async function copyToStage(tx: Transaction, rows: EventRow[]): Promise<void> {
-  const copy = tx`copy event_stage from stdin`
+export async function claimMessageIds(
+  tx: Transaction,
+  rows: EventRow[],
+): Promise<{ ord: number; conflict: boolean }[]> {
+  await openStage(tx)
+  await copyLines(tx, tx`copy event_stage from stdin`, rows, (row, ord) => {
+    return `${ord}\t${row.id}\t${row.event.hash}\t${row.event.receivedAt}\n`
+  })
+  const repeated = await tx<{ ord: number }[]>`
+    with fresh as (
+      insert into message_ids (id, hash, received_at)
+      select id, hash, at_ms(received_ms) from event_stage order by id
+      on conflict (id) do nothing
+      returning id
+    )
+    select s.ord from event_stage s
+    left join fresh using (id)
+    where fresh.id is null`
+  if (repeated.length === 0) return []
+  // Its own statement: an id that a concurrent group just committed is not in the snapshot of the one above.
+  return tx<{ ord: number; conflict: boolean }[]>`
+    select s.ord, m.hash <> s.hash as conflict
+    from event_stage s
+    join message_ids m using (id)
+    where s.ord = any(${intArray(repeated.map((row) => row.ord))}::int[])`
+}
+
+/** Writes events whose message ids this transaction has claimed. Their partitions are there (ensureEventPartitions). */
+export async function copyEvents(tx: Transaction, rows: EventRow[]): Promise<void> {
+  if (rows.length === 0) return
+  await copyLines(
+    tx,
+    tx`
+      copy events (bucket, event_id, source_id, marks, profile_id, time, received_at, value, currency,
+        message_id, user_id, anonymous_id, properties, envelope)
+      from stdin`,
+    rows,
+    encodeEvent,
+  )
+}
+
+/** One COPY in a stream of chunks. */
+async function copyLines(
+  tx: Transaction,
+  copy: ReturnType<typeof tx>,
+  rows: EventRow[],
+  line: (row: EventRow, ord: number) => string,
+): Promise<void> {
   const stream = await copy.writable()
   const done = once(stream, 'finish')
   // The driver resolves the query when the stream opens and then reports a failed COPY to its spent `reject`, so that
@@ -31,31 +77,40 @@ export async function copyToStage(tx: Transaction, rows: EventRow[]): Promise<vo
     stream.once('error', reject)
   })
   failed.catch(() => {})
-  for (let from = 0; from < rows.length; from += 500) {
-    const lines: string[] = []
-    for (let ord = from; ord < Math.min(from + 500, rows.length); ord++) {
+  for (let from = 0; from < rows.length; from += CHUNK_ROWS) {
+    let chunk = ''
+    for (let ord = from; ord < Math.min(from + CHUNK_ROWS, rows.length); ord++) {
       const row = rows[ord]
-      if (row !== undefined) lines.push(copyLine(ord, row))
+      if (row !== undefined) chunk += line(row, ord)
     }
-    if (!stream.write(lines.join(''))) await Promise.race([once(stream, 'drain'), failed])
+    if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), failed])
   }
   stream.end()
   await Promise.race([done, failed])
 }
 
-function copyLine(ord: number, row: EventRow): string {
-  const e = row.event
-  return `${ord}\t${row.id}\t${e.hash}\t${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${e.time}\t${e.receivedAt}\t${tailOf(e)}`
-}
+const CHUNK_ROWS = 500
 
-/** A row of the events table itself in COPY's text form, for imports and the benchmark's yardstick. */
+/** A row of the events table in COPY's text form. */
 export function encodeEvent(row: EventRow): string {
   const e = row.event
-  return `${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${new Date(e.time).toISOString()}\t${new Date(e.receivedAt).toISOString()}\t${tailOf(e)}`
+  return `${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${isoOf(e.time)}\t${isoOf(e.receivedAt)}\t${tailOf(e)}`
 }
 
 function tailOf(e: NormalEvent): string {
   return `${e.value ?? '\\N'}\t${e.currency ?? '\\N'}\t${escapeCopy(e.messageId)}\t${escapeOrNull(e.userId)}\t${escapeOrNull(e.anonymousId)}\t${escapeCopy(e.properties)}\t${escapeCopy(e.envelope)}\n`
+}
+
+let isoMs = Number.NaN
+let iso = ''
+
+/** Times of neighbours are often the same, and writing one costs more than all other fields of a row together. */
+function isoOf(ms: number): string {
+  if (ms !== isoMs) {
+    isoMs = ms
+    iso = new Date(ms).toISOString()
+  }
+  return iso
 }
 
 const COPY_SPECIAL = /[\\\t\n\r]/
@@ -67,39 +122,6 @@ function escapeCopy(text: string): string {
 
 function escapeOrNull(text: string | undefined): string {
   return text === undefined ? '\\N' : escapeCopy(text)
-}
-
-/**
- * Keeps the staged rows, each message id once. Returns the `ord` of rows whose id was already kept, with
- * `conflict` = it was kept with another payload. Ids are inserted in order, so two groups with the same ids wait for
- * each other instead of deadlocking.
- */
-export async function keepStaged(tx: Transaction): Promise<{ ord: number; conflict: boolean }[]> {
-  const repeated = await tx<{ ord: number }[]>`
-    with fresh as (
-      insert into message_ids (id, hash, received_at)
-      select id, hash, at_ms(received_ms) from event_stage order by id
-      on conflict (id) do nothing
-      returning id
-    ), kept as (
-      insert into events (bucket, event_id, source_id, marks, profile_id, time, received_at, value, currency,
-        message_id, user_id, anonymous_id, properties, envelope)
-      select s.bucket, s.event_id, s.source_id, s.marks, s.profile_id, at_ms(s.time_ms), at_ms(s.received_ms), s.value, s.currency,
-        s.message_id, s.user_id, s.anonymous_id, s.properties::jsonb, s.envelope::json
-      from event_stage s
-      join fresh using (id)
-      on conflict (profile_id, event_id, time, message_id, bucket) do nothing
-    )
-    select s.ord from event_stage s
-    left join fresh using (id)
-    where fresh.id is null`
-  if (repeated.length === 0) return []
-  // Its own statement: an id that a concurrent group just committed is not in the snapshot of the one above.
-  return tx<{ ord: number; conflict: boolean }[]>`
-    select s.ord, m.hash <> s.hash as conflict
-    from event_stage s
-    join message_ids m using (id)
-    where s.ord = any(${repeated.map((row) => row.ord)}::int[])`
 }
 
 /** Numbers of event names, making new ones; `names` are `type` and `name` pairs. A source gets at most `maxPerSource`; beyond it the number of the name ''. */

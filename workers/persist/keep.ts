@@ -1,10 +1,10 @@
-// One group of events in one transaction, as a list of verbs: resolve who they belong to, stage, keep each message
-// once, then let what is derived (profiles, traits, sessions) follow from the rows that were really new.
+// One group of events in one transaction, as a list of verbs: resolve who they belong to, claim each message id once,
+// write the events that are new, then let what is derived (profiles, traits, sessions) follow from exactly those.
 import { hash } from 'node:crypto'
 import { type IdKey, ownerKey } from '../../domain/identity.ts'
 import { fail } from '../../runtime/errors.ts'
 import type { NormalEvent } from '../../schema/event.ts'
-import { copyToStage, type EventRow, keepStaged, openStage } from '../../store/events.ts'
+import { claimMessageIds, copyEvents, type EventRow } from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { recentLosers } from '../../store/identities.ts'
 import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
@@ -37,11 +37,10 @@ export async function keepEvents(sql: Sql, memory: Memory, events: NormalEvent[]
     const people = await resolvePeople(tx, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)
     await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))
-    await openStage(tx)
-    await copyToStage(tx, rows)
-    const seenBefore = await keepStaged(tx)
+    const seenBefore = await claimMessageIds(tx, rows)
     const before = new Set(seenBefore.map((row) => row.ord))
-    const fresh = rows.filter((_, ord) => !before.has(ord))
+    const fresh = before.size === 0 ? rows : rows.filter((_, ord) => !before.has(ord))
+    await copyEvents(tx, fresh)
     const conflicts = [
       ...seenBefore.filter((row) => row.conflict).flatMap(({ ord }) => rows[ord]?.event ?? []),
       ...conflicting,
