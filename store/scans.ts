@@ -49,7 +49,7 @@ async function runScan(
   const value =
     scan.prop === ''
       ? sql`null::numeric`
-      : scan.prop === 'value'
+      : scan.currency !== ''
         ? sql`case when e.currency = ${scan.currency} then e.value end::numeric`
         : sql`case when jsonb_typeof(e.properties -> ${scan.prop}) = 'number' then (e.properties ->> ${scan.prop})::numeric end`
   // Lateral with an aggregate inside: always one look into the key a profile, in the partitions of its bucket only. As

@@ -1,10 +1,9 @@
 // What the demo needs of a deployment: a source with a write key, a secret key, the segment of big spenders and one
 // campaign on three channels. Made once; a later start finds them again.
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseRule } from '../../domain/segments/parse.ts'
-import { compileRule } from '../../domain/segments/plan.ts'
+import { checkRule } from '../../domain/segments/version.ts'
 import { createCampaign } from '../../store/campaigns.ts'
 import { issueKey } from '../../store/keys.ts'
 import { createSegment, readSegment } from '../../store/segments.ts'
@@ -72,14 +71,10 @@ export async function setUpDemo(sql: Sql, dataDir: string, nowMs: number): Promi
 
 async function ensureSegment(sql: Sql): Promise<void> {
   if ((await readSegment(sql, DEMO_SEGMENT)) !== undefined) return
-  const rule = parseRule(DEMO_RULE)
-  const ruleHash = createHash('sha256').update(JSON.stringify(rule)).digest('hex')
   const segment = await createSegment(sql, {
     slug: DEMO_SEGMENT,
     name: 'Big spenders',
-    rule,
-    plan: compileRule(rule),
-    ruleHash,
+    ...checkRule(DEMO_RULE),
     author: 'demo',
     note: 'made by millrace start',
   })

@@ -23,8 +23,9 @@ export type Scan = {
   lastMs?: number
   fromMs?: number
   toMs?: number
-  /** Column or property that is aggregated; '' for counts only. `value` is the purchase value in minor units. */
+  /** Property that is aggregated; '' for counts only. */
   prop: string
+  /** Not '' = the purchase value in minor units of this currency is aggregated, not the property of that name. */
   currency: string
 }
 

@@ -27,7 +27,10 @@ beforeAll(async () => {
       normalEvent({ userId: `crowd-${i}`, name: 'Viewed', time: DAY + n * 1000 }),
     ),
   )
-  await seedPeople(world, crowd.flat())
+  const rated = [3, 4].map((n) =>
+    normalEvent({ userId: 'crowd-0', name: 'Rated', properties: `{"value":${n}}`, time: DAY + n }),
+  )
+  await seedPeople(world, [...crowd.flat(), ...rated])
   await world.run(segmentPool)
   api = await startApi(world)
 })
@@ -56,6 +59,15 @@ test('a preview counts who would be in, and stores nothing', async () => {
   const gold = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' } }
   expect((await api.post('/api/v1/segments/preview', { rule: gold })).body.members).toBe(1)
   expect(await world.sql`select count(*)::int as count from membership_changes`).toEqual(before)
+})
+
+test('a property named value is summed as any other, revenue from its own column', async () => {
+  const sum = (event: string, prop: string, value: number) => ({
+    match: { k: 'agg', event, agg: 'sum', prop, window: { k: 'lifetime' }, op: 'eq', value },
+  })
+  const members = async (rule: unknown) => (await api.post('/api/v1/segments/preview', { rule })).body.members
+  expect(await members(sum('Rated', 'value', 7))).toBe(1)
+  expect(await members(sum('Order Completed', 'revenue', 49.9))).toBe(1)
 })
 
 test('of many previews at once some wait and the rest is told to come back', async () => {
