@@ -5,7 +5,8 @@
 //     user's (the older profile number wins, its bucket stays);
 //   - two profiles that both have a user never merge through a shared device: the anonymous id belongs to the user of
 //     its earliest link (event time, then message id), and moves when an earlier link turns up late;
-//   - `alias` joins two ids whatever they are.
+//   - `alias` joins two user ids whatever they are; as an anonymous id, the previous id is linked like any other, so that
+//     an alias on a shared device does not make two users one.
 
 /** One event's ids. `time` in ms decides the earliest link; equal times are settled by message id. */
 export type Mention = {
@@ -106,13 +107,18 @@ export function resolveIdentities(mentions: Mention[], known: Map<IdKey, KnownId
   const ordered = [...mentions].sort((a, b) => a.time - b.time || (a.messageId < b.messageId ? -1 : 1))
   for (const mention of ordered) {
     const { user, anonymous, previous } = idsOf(mention)
+    const at: Link = { time: mention.time, messageId: mention.messageId }
     if (user !== undefined && anonymous !== undefined && !isBlockedId(anonymous.slice(2))) {
-      state.link(anonymous, user, { time: mention.time, messageId: mention.messageId })
+      state.link(anonymous, user, at)
     } else {
       if (user !== undefined) state.ensure(user)
       if (anonymous !== undefined) state.ensure(anonymous)
     }
-    if (user !== undefined) for (const other of previous) state.join(user, other)
+    if (user === undefined) continue
+    for (const other of previous) {
+      if (other.startsWith('a:')) state.link(other, user, at)
+      else state.join(user, other)
+    }
   }
   return state.result()
 }
