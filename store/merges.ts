@@ -1,6 +1,8 @@
 // Merging profiles and moving an anonymous id between them: re-keys the events, then rebuilds traits, sessions and
 // first and last seen of everyone concerned from the events themselves. Runs under the exclusive merge lock.
+import { isBlockedId } from '../domain/identity.ts'
 import { mergeTraits, type TraitState, traitsOf } from '../domain/traits.ts'
+import { textArray } from './arrays.ts'
 import { writeTraits } from './profiles-write.ts'
 import type { Transaction } from './sql.ts'
 
@@ -8,7 +10,7 @@ import type { Transaction } from './sql.ts'
 export async function mergeProfiles(tx: Transaction, loser: number, winner: number): Promise<void> {
   await tx`insert into profile_merges (loser_id, winner_id) values (${loser}, ${winner})`
   await lockProfiles(tx, [loser, winner])
-  await rekeyEvents(tx, loser, winner, null)
+  await rekeyEvents(tx, loser, winner)
   await tx`update identities set profile_id = ${winner} where profile_id = ${loser}`
   await tx`
     update profiles set merged_into = ${winner}
@@ -23,7 +25,7 @@ export async function mergeProfiles(tx: Transaction, loser: number, winner: numb
   await rebuildProfile(tx, winner)
 }
 
-/** Moves the events that carry only this anonymous id: it turned out to belong to somebody else first. */
+/** Moves the events that are this anonymous id's alone: it turned out to belong to somebody else first. */
 export async function moveAnonymous(
   tx: Transaction,
   anonymousId: string,
@@ -32,7 +34,10 @@ export async function moveAnonymous(
 ): Promise<void> {
   await tx`insert into profile_merges (loser_id, winner_id, anonymous_id) values (${from}, ${to}, ${anonymousId})`
   await lockProfiles(tx, [from, to])
-  await rekeyEvents(tx, from, to, anonymousId)
+  await rekeyEvents(tx, from, to, {
+    anonymousId,
+    besideUserIds: await nobodysIds(tx, from, anonymousId),
+  })
   await rebuildProfile(tx, from)
   await rebuildProfile(tx, to)
 }
@@ -44,20 +49,34 @@ async function lockProfiles(tx: Transaction, profileIds: number[]): Promise<void
   }
 }
 
+/** User ids beside this anonymous id that stand for nobody: their events are the anonymous id's. */
+async function nobodysIds(tx: Transaction, profileId: number, anonymousId: string): Promise<string[]> {
+  const rows = await tx<{ user_id: string }[]>`
+    select distinct user_id from events
+    where bucket = ${profileId % 1024} and profile_id = ${profileId}
+      and anonymous_id = ${anonymousId} and user_id is not null`
+  return rows.map((row) => row.user_id).filter(isBlockedId)
+}
+
+/** All events, or those of `only`: of this anonymous id with no user id or one of these. */
 async function rekeyEvents(
   tx: Transaction,
   from: number,
   to: number,
-  anonymousId: string | null,
+  only?: { anonymousId: string; besideUserIds: string[] },
 ): Promise<void> {
-  const only = anonymousId === null ? tx`` : tx`and anonymous_id = ${anonymousId} and user_id is null`
+  const which =
+    only === undefined
+      ? tx``
+      : tx`and anonymous_id = ${only.anonymousId}
+          and (user_id is null or user_id = any(${textArray(only.besideUserIds)}::text[]))`
   await tx`
     select ensure_event_partition(${to % 1024} >> 6, week)
     from (select distinct week_of(time) as week from events
-          where bucket = ${from % 1024} and profile_id = ${from} ${only}) weeks`
+          where bucket = ${from % 1024} and profile_id = ${from} ${which}) weeks`
   await tx`
     update events set profile_id = ${to}, bucket = ${to % 1024}
-    where bucket = ${from % 1024} and profile_id = ${from} ${only}`
+    where bucket = ${from % 1024} and profile_id = ${from} ${which}`
 }
 
 /** Traits, sessions, first and last seen as if all events had just arrived. */
