@@ -43,6 +43,8 @@ export type Resolution = {
   /** Known profiles that were anonymous and now have a user id. */
   gainedUser: { profileId: ProfileRef; userId: string }[]
   merges: { loser: number; winner: number }[]
+  /** Known profiles that were taken for anonymous and now are some user's: only right while they still are anonymous. */
+  takenOver: number[]
   /** The events that carry only this anonymous id change from one profile to another. */
   moves: { anonymousId: string; from: number; to: ProfileRef }[]
 }
@@ -52,6 +54,8 @@ type Node = {
   firstId: string
   userId: string | undefined
   hasUser: boolean
+  /** As it is stored, before this group. */
+  hadUser: boolean
   parent: Node | undefined
 }
 
@@ -145,16 +149,12 @@ function createState(known: Map<IdKey, KnownId>) {
     if (stored === undefined) return undefined
     let node = nodeOfProfile.get(stored.profileId)
     if (node === undefined) {
-      node = {
-        ref: stored.profileId,
-        firstId: '',
-        userId: undefined,
-        hasUser: stored.hasUser,
-        parent: undefined,
-      }
+      const { profileId, hasUser } = stored
+      node = { ref: profileId, firstId: '', userId: undefined, hasUser, hadUser: hasUser, parent: undefined }
       nodeOfProfile.set(stored.profileId, node)
     }
     node.hasUser ||= stored.hasUser
+    node.hadUser ||= stored.hasUser
     nodeOfId.set(key, node)
     if (stored.link !== undefined) linkOf.set(key, stored.link)
     return rootOf(node)
@@ -175,6 +175,7 @@ function createState(known: Map<IdKey, KnownId>) {
       firstId: key.slice(2),
       userId: undefined,
       hasUser: false,
+      hadUser: false,
       parent: undefined,
     }
     created.push(node)
@@ -279,6 +280,7 @@ function collect(state: {
     merges: stored.flatMap((node) =>
       node.parent === undefined ? [] : [{ loser: node.ref, winner: refOf(node) }],
     ),
+    takenOver: stored.filter((node) => !node.hadUser && state.rootOf(node).hasUser).map((node) => node.ref),
     moves: state.moves
       .filter((move) => refOf(move.from) !== refOf(move.to) && refOf(move.from) >= 0)
       .map((move) => ({ anonymousId: move.anonymousId, from: refOf(move.from), to: refOf(move.to) })),

@@ -85,14 +85,14 @@ export async function insertIdentities(tx: Transaction, identities: NewIdentity[
   return inserted.count === identities.length
 }
 
-/** Stores an earlier link of known anonymous ids, with its owner. */
+/** Stores an earlier link of known anonymous ids, with its owner. Returns those that were not linked earlier meanwhile. */
 export async function updateLinks(
   tx: Transaction,
   links: { key: IdKey; profileId: number; link: Link }[],
-): Promise<void> {
-  if (links.length === 0) return
+): Promise<Set<string>> {
+  if (links.length === 0) return new Set()
   const sorted = [...links].sort((a, b) => (a.key < b.key ? -1 : 1))
-  await tx`
+  const updated = await tx<{ value: string }[]>`
     update identities i
     set linked_at = l.linked_at, linked_message_id = l.message_id, profile_id = l.profile_id
     from unnest(
@@ -100,7 +100,9 @@ export async function updateLinks(
       ${textArray(sorted.map((entry) => isoOf(entry.link)))}::timestamptz[],
       ${textArray(sorted.map((entry) => entry.link.messageId))}::text[]) as l (value, profile_id, linked_at, message_id)
     where i.kind = ${ANONYMOUS} and i.value = l.value
-      and (i.linked_at is null or (l.linked_at, l.message_id) < (i.linked_at, i.linked_message_id))`
+      and (i.linked_at is null or (l.linked_at, l.message_id) < (i.linked_at, i.linked_message_id))
+    returning i.value`
+  return new Set(updated.map((row) => row.value))
 }
 
 /** The newest merge this transaction can see, and who lost ids after `seen` (nobody, when nothing was seen before). */

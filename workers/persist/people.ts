@@ -20,7 +20,7 @@ import {
   updateLinks,
 } from '../../store/identities.ts'
 import { mergeProfiles, moveAnonymous } from '../../store/merges.ts'
-import { insertProfiles, setUserIds } from '../../store/profiles-write.ts'
+import { insertProfiles, lockAnonymous, setUserIds } from '../../store/profiles-write.ts'
 import type { Transaction } from '../../store/sql.ts'
 import type { IdCache } from './id-cache.ts'
 
@@ -166,10 +166,17 @@ export async function finishPeople(tx: Transaction, people: People): Promise<voi
   const overtaken = await lockMerges(tx, {
     exclusive: merging,
     afterMerge: people.afterMerge,
-    profileIds: [...new Set(people.profileOf.values()), ...resolution.merges.map((merge) => merge.loser)],
+    profileIds: [
+      ...new Set(people.profileOf.values()),
+      ...resolution.merges.map((merge) => merge.loser),
+      ...resolution.moves.map((move) => move.from),
+    ],
   })
   if (overtaken) throw new IdentityRace('a profile of this group was merged meanwhile')
-  await updateLinks(
+  // Two users who log in on one new device at the same time: the second group must see that the device is taken.
+  if (!(await lockAnonymous(tx, resolution.takenOver)))
+    throw new IdentityRace('an anonymous profile of this group got a user meanwhile')
+  const linked = await updateLinks(
     tx,
     resolution.changedLinks.map((entry) => ({
       key: entry.key,
@@ -177,6 +184,8 @@ export async function finishPeople(tx: Transaction, people: People): Promise<voi
       link: entry.link,
     })),
   )
+  if (resolution.moves.some((move) => !linked.has(move.anonymousId)))
+    throw new IdentityRace('an anonymous id of this group was linked earlier meanwhile')
   await setUserIds(
     tx,
     resolution.gainedUser.map((entry) => ({ profileId: numberOf(entry.profileId), userId: entry.userId })),
