@@ -70,10 +70,18 @@ function answerError(error: unknown, command: CommandName, io: CliIo): number {
   return 1
 }
 
-if (import.meta.main) {
+/** This file as a program; bin/millrace calls it. Exits at once with the command's code. */
+export async function runAsProgram(): Promise<void> {
   // `millrace status | head`: who reads has had enough.
   process.stdout.on('error', (error) => {
     if (errorCodeOf(error) === 'EPIPE') process.exit(0)
   })
-  process.exitCode = await runCli(process.argv.slice(2), processIo())
+  // bin/millrace holds the other end when it had to look for another Node: without it we stop as on SIGTERM.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+  process.channel?.unref()
+  const code = await runCli(process.argv.slice(2), processIo())
+  // What an interrupted command left under way must not keep us.
+  process.stdout.write('', () => process.exit(code))
 }
+
+if (import.meta.main) await runAsProgram()

@@ -1,14 +1,10 @@
 // One process: whichever of the pools and servers it was asked to run, on shared connections, until it is told to stop.
-// `millrace start persist` in a container and every child of a local `millrace start` come through here.
-import { mountApi } from '../api/app.ts'
-import { mountCollector } from '../collector/app.ts'
-import { startExporter } from '../dashboard/exporter.ts'
-import { startDashboard } from '../dashboard/server.ts'
+// `millrace start persist` in a container and every child of a local `millrace start` come through here. Servers are
+// loaded when asked for: a worker does not pay their memory.
 import { connectProducer, whenReady } from '../queues/connection.ts'
 import { createSender } from '../queues/sender.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
-import { createHttpServer } from '../runtime/http.ts'
 import { type Service, stopAll } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { startProbes } from '../runtime/probes.ts'
@@ -60,6 +56,7 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
       )
     }
     if (names.has('dashboard')) {
+      const { startDashboard } = await import('../dashboard/server.ts')
       const dashboard = await startDashboard({
         config,
         log,
@@ -71,6 +68,7 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
       services.push(dashboard)
     }
     if (names.has('exporter')) {
+      const { startExporter } = await import('../dashboard/exporter.ts')
       const exporter = await startExporter({
         config,
         depth: connections.depth,
@@ -108,6 +106,7 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
 /** Collector and API share one port here; in a cluster an Ingress routes to each. */
 async function serveHttp(connections: Connections, names: Set<string>, services: Service[]): Promise<string> {
   const { config, log, sql, cache, clock, metrics, depth } = connections
+  const { createHttpServer } = await import('../runtime/http.ts')
   const app = createHttpServer({ log, bodyLimitBytes: config.maxRequestBytes, trustProxy: config.trustProxy })
   // The edge has its own deadline: a frozen Redis must become a 503, not a wait.
   const edge = connectProducer(config.redisUrl, { commandTimeoutMs: config.acceptDeadlineMs })
@@ -121,6 +120,7 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
     config.publicUrl === '' ? `http://${config.host}:${config.httpPort}` : config.publicUrl.replace(/\/$/, '')
   if (names.has('api')) {
     const { sender } = connections
+    const { mountApi } = await import('../api/app.ts')
     await mountApi(app, {
       sql,
       cache,
@@ -136,6 +136,7 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
   }
   let collector: Service | undefined
   if (names.has('collector')) {
+    const { mountCollector } = await import('../collector/app.ts')
     collector = await mountCollector(app, {
       sql,
       cache,

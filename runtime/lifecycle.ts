@@ -41,14 +41,19 @@ export async function stopAll(services: Service[], deadlineMs: number, log: Log)
   }
 }
 
-/** Resolves with the name of the first of SIGINT, SIGTERM; a second one calls `onSecond` (usually: exit now). */
+/** A terminal sends Ctrl-C to the whole group, and npm passes its own on: within this time both are the same keystroke. */
+const SAME_KEYSTROKE_MS = 500
+
+/** Resolves with the name of the first of SIGINT, SIGTERM; a later one calls `onSecond` (usually: exit now). */
 export function waitForSignal(onSecond: () => void): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let seen = false
+    let firstAtMs: number | undefined
     const onSignal = (signal: NodeJS.Signals) => {
-      if (seen) return onSecond()
-      seen = true
-      resolve(signal)
+      const nowMs = performance.now()
+      if (firstAtMs === undefined) {
+        firstAtMs = nowMs
+        resolve(signal)
+      } else if (nowMs - firstAtMs > SAME_KEYSTROKE_MS) onSecond()
     }
     process.on('SIGINT', onSignal)
     process.on('SIGTERM', onSignal)

@@ -1,25 +1,20 @@
-// millrace demo: what `start` does, without staying up. Exits with 1 when any count is not as expected.
+// millrace demo: what `start` does, without staying up. Exits with 1 when any count is not as expected, with 130 when it
+// is interrupted.
 import { readConfig } from '../../runtime/config.ts'
 import { runDemo } from '../demo/run-demo.ts'
+import { isFit } from '../doctor/diagnose.ts'
 import type { CliIo } from '../io.ts'
-import { startStack } from '../local/stack.ts'
+import { withStack } from '../local/with-stack.ts'
 
 export async function run(_args: string[], io: CliIo): Promise<number> {
-  io.write('Starting Millrace\n')
-  const stack = await startStack({
-    config: readConfig(io.env),
-    env: io.env,
-    say: (line) => io.write(`  ${line}\n`),
-  })
-  try {
-    const { agrees } = await runDemo(stack, io)
-    io.write(
-      agrees
-        ? '\nEvery count is as expected.\n'
-        : '\nSome counts are not as expected: see the rows marked ✗.\n',
-    )
-    return agrees ? 0 : 1
-  } finally {
-    await stack.stop()
-  }
+  const config = readConfig(io.env)
+  if (!(await isFit(config, io))) return 1
+  const result = await withStack({ config, io }, (stack, interrupted) => runDemo(stack, io, interrupted))
+  if (result === 'interrupted') return 130
+  io.write(
+    result.agrees
+      ? '\nEvery count is as expected.\n'
+      : '\nSome counts are not as expected: see the rows marked ✗.\n',
+  )
+  return result.agrees ? 0 : 1
 }

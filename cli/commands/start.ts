@@ -1,7 +1,9 @@
 // millrace start: everything on this machine, with the demo shop, until Ctrl-C. millrace start <pool>[=processes]…: only
 // these pools, on the Postgres and Redis that the environment names (or that a running start has left a note of).
+import { once } from 'node:events'
 import { readConfig } from '../../runtime/config.ts'
 import { describeError, fail } from '../../runtime/errors.ts'
+import { releaseWhenIdle } from '../../runtime/idle-memory.ts'
 import { waitForSignal } from '../../runtime/lifecycle.ts'
 import { createLog } from '../../runtime/log.ts'
 import { runDemo } from '../demo/run-demo.ts'
@@ -9,7 +11,8 @@ import type { DemoNote } from '../demo/setup.ts'
 import { isFit } from '../doctor/diagnose.ts'
 import type { CliIo } from '../io.ts'
 import { type PoolProcess, startPoolProcess } from '../local/children.ts'
-import { type Stack, startStack } from '../local/stack.ts'
+import type { Stack } from '../local/stack.ts'
+import { withStack } from '../local/with-stack.ts'
 import { type Asked, runProcess } from '../run-process.ts'
 import { readRunState, removeRunState, writeRunState } from '../run-state.ts'
 
@@ -54,24 +57,21 @@ async function startAll(io: CliIo): Promise<number> {
     return 1
   }
   if (!(await isFit(config, io))) return 1
-  io.write('Starting Millrace\n')
-  const stack = await startStack({ config, env: io.env, say: (line) => io.write(`  ${line}\n`) })
-  const stopped = waitForSignal(() => process.exit(1))
+  let noted = false
   try {
-    noteRunning(stack)
-    const demo = await Promise.race([runDemo(stack, io), stopped])
-    if (typeof demo !== 'string') {
-      noteRunning(stack, demo.note)
+    await withStack({ config, io }, async (stack, interrupted) => {
+      noteRunning(stack)
+      noted = true
+      const { agrees, note } = await runDemo(stack, io, interrupted)
+      noteRunning(stack, note)
       io.write(
-        `\n${demo.agrees ? 'Every count is as expected.' : 'Some counts are not as expected: see the rows marked ✗.'}\n`,
+        `\n${agrees ? 'Every count is as expected.' : 'Some counts are not as expected: see the rows marked ✗.'}\n`,
       )
-      io.write(addressesOf(stack, demo.note))
-      await stopped
-    }
-    io.write('\nStopping: the queues drain first\n')
+      io.write(addressesOf(stack, note))
+      await once(interrupted, 'abort')
+    })
   } finally {
-    await stack.stop()
-    removeRunState(stack.config.dataDir)
+    if (noted) removeRunState(config.dataDir)
   }
   io.write('Stopped\n')
   return 0
@@ -134,6 +134,7 @@ async function startPools(asked: Asked[], processes: Map<string, number>, io: Cl
   const stopped = waitForSignal(() => process.exit(1))
   if ([...processes.values()].every((count) => count === 1)) {
     const log = createLog({ level: config.logLevel, service: asked.map((one) => one.name).join('+') })
+    releaseWhenIdle()
     const running = await runProcess(config, log, asked)
     log.info(
       { pools: asked.map((one) => one.name), addresses: { ...running.addresses, adminPassword: undefined } },

@@ -12,16 +12,21 @@ export type DemoCounts = {
   persisted: number
   failed: number
   users: number
+  /** Those of them with a user id. */
+  known: number
   sessions: number
   members: number
   deliveries: { email: number; push: number; webhook: number }
 }
 
 export async function readDemoCounts(sql: Sql, segmentSlug: string): Promise<DemoCounts> {
-  const [row] = await sql<{ persisted: number; failed: number; users: number; sessions: number }[]>`
+  const [row] = await sql<
+    { persisted: number; failed: number; users: number; known: number; sessions: number }[]
+  >`
     select (select count(*)::int from events e join sources s using (source_id) where s.name = 'demo-shop') as persisted,
       (select count(*)::int from failed_events where resolved_at is null) as failed,
       (select count(*)::int from profiles where merged_into is null) as users,
+      (select count(*)::int from profiles where merged_into is null and user_id is not null) as known,
       (select count(*)::int from sessions) as sessions`
   const segment = await readSegment(sql, segmentSlug)
   const deliveries = await countDeliveries(sql)
@@ -31,6 +36,7 @@ export async function readDemoCounts(sql: Sql, segmentSlug: string): Promise<Dem
     persisted: row?.persisted ?? 0,
     failed: row?.failed ?? 0,
     users: row?.users ?? 0,
+    known: row?.known ?? 0,
     sessions: row?.sessions ?? 0,
     members: segment === undefined ? 0 : await countMembers(sql, segment.segmentId),
     deliveries: { email: sent('email'), push: sent('push'), webhook: sent('webhook') },

@@ -19,8 +19,12 @@ const CONNECTIONS = 4
 const RESEND_SHARE = 0.01
 const DRAIN_TIMEOUT_MS = 180_000
 
-/** Returns whether every count is as expected, and the keys to go on with. */
-export async function runDemo(stack: Stack, io: CliIo): Promise<{ agrees: boolean; note: DemoNote }> {
+/** Returns whether every count is as expected, and the keys to go on with. Sends and draws no more once `interrupted`. */
+export async function runDemo(
+  stack: Stack,
+  io: CliIo,
+  interrupted: AbortSignal,
+): Promise<{ agrees: boolean; note: DemoNote }> {
   const { config } = stack
   const sql = connectSql({
     url: config.databaseUrl,
@@ -52,6 +56,7 @@ export async function runDemo(stack: Stack, io: CliIo): Promise<{ agrees: boolea
       stream,
       expected,
       io,
+      interrupted,
       count: () => countEvents(sql),
       drained: (look) => waitUntilDrained(redis, config, DRAIN_TIMEOUT_MS, look),
     })
@@ -93,6 +98,7 @@ function storedRows(
     { name: 'persisted', expected: expected.unique, actual: found.persisted },
     { name: 'failed', expected: 0, actual: found.failed },
     { name: 'users', expected: expected.users, actual: found.users },
+    { name: 'known users', expected: expected.known, actual: found.known },
     { name: 'sessions', expected: expected.sessions, actual: found.sessions },
     { name: `in ${DEMO_SEGMENT}`, expected: expected.members.size, actual: found.members },
     { name: 'delivered by email', expected: deliveries.email, actual: found.deliveries.email },
@@ -108,10 +114,11 @@ async function sendWatched(run: {
   stream: SegmentMessage[]
   expected: Expected
   io: CliIo
+  interrupted: AbortSignal
   count(): Promise<number>
   drained(onLook: (jobs: number) => void): Promise<void>
 }): Promise<SendTotals> {
-  const { stream, expected, io } = run
+  const { stream, expected, io, interrupted } = run
   const sender = openBatchSender({
     httpUrl: run.stack.addresses().http ?? '',
     writeKey: run.note.writeKey,
@@ -131,6 +138,7 @@ async function sendWatched(run: {
     ],
   })
   const draw = () => {
+    if (interrupted.aborted) return
     const counts = run.stack.sinks.counts()
     progress.set('sent', sender.totals.sent)
     progress.set('accepted', sender.totals.accepted)
@@ -147,7 +155,7 @@ async function sendWatched(run: {
   try {
     let next = 0
     const lane = async () => {
-      while (next < stream.length) {
+      while (next < stream.length && !interrupted.aborted) {
         const from = next
         next += BATCH
         await sender.send(stream.slice(from, from + BATCH))

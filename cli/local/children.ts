@@ -1,7 +1,7 @@
 // Child processes of a local `start`: each runs some pools (cli/worker-process.ts), says over IPC when it is ready, logs
 // to a file, and is started again when it dies on its own.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, openSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fail } from '../../runtime/errors.ts'
@@ -20,6 +20,9 @@ export type PoolProcess = {
 
 const ENTRY = fileURLToPath(new URL('../worker-process.ts', import.meta.url))
 const RESTART_AFTER_MS = 500
+const RESTART_AT_MOST_MS = 10_000
+/** glibc keeps a pool of freed memory a thread, and all that was ever freed below the top: these give most of it back. */
+const LEAN_MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' }
 
 /** Starts one process and waits until it is ready; throws what it said when it cannot start. */
 export async function startPoolProcess(options: {
@@ -30,19 +33,32 @@ export async function startPoolProcess(options: {
 }): Promise<PoolProcess> {
   let stopping = false
   let restarts = 0
+  let failures = 0
   let addresses: Addresses = {}
   let child: ChildProcess
 
   const launch = async (): Promise<void> => {
     child = spawnPools(options)
-    addresses = await whenReady(child, options)
-    child.once('exit', () => {
+    try {
+      addresses = await whenReady(child, options)
+    } catch (error) {
+      await endChild(child, 'SIGTERM', 'SIGKILL', 3000)
+      throw error
+    }
+    failures = 0
+    child.once('exit', launchAgain)
+  }
+  const launchAgain = () => {
+    if (stopping) return
+    restarts += 1
+    const waitMs = Math.min(RESTART_AFTER_MS * 2 ** failures, RESTART_AT_MOST_MS)
+    setTimeout(() => {
       if (stopping) return
-      restarts += 1
-      setTimeout(() => {
-        if (!stopping) launch().catch(() => child.emit('exit'))
-      }, RESTART_AFTER_MS)
-    })
+      launch().catch(() => {
+        failures += 1
+        launchAgain()
+      })
+    }, waitMs)
   }
   await launch()
   return {
@@ -64,13 +80,16 @@ function spawnPools(options: {
   logDir: string | undefined
 }): ChildProcess {
   const args = ['--disable-warning=ExperimentalWarning', ENTRY, ...options.pools]
+  const env = { ...LEAN_MALLOC, ...options.env }
   if (options.logDir === undefined)
-    return spawn(process.execPath, args, { env: options.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    return spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const file = join(options.logDir, `${options.pools.map((pool) => pool.split(':')[0]).join('+')}.log`)
   mkdirSync(dirname(file), { recursive: true })
   const fd = openSync(file, 'a')
   // Its own group: Ctrl-C reaches the parent only, which then stops its children in order.
-  return spawn(process.execPath, args, { env: options.env, stdio: ['ignore', fd, fd, 'ipc'], detached: true })
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', fd, fd, 'ipc'], detached: true })
+  closeSync(fd)
+  return child
 }
 
 type Message = { kind: 'ready'; addresses: Addresses } | { kind: 'failed'; reason: string }

@@ -2,7 +2,7 @@
 // all else is text. Loopback only; nothing here sends anything.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { listenLocally } from './http-sink.ts'
 import type { SinkLog } from './sink-log.ts'
 
 export type Outbox = { url: string; port: number; stop(): Promise<void> }
@@ -78,17 +78,6 @@ export async function startOutbox(options: {
       response.end(PAGE)
     } else response.writeHead(404).end()
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options.port, '127.0.0.1', () => resolve())
-  })
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}/`,
-    port,
-    async stop() {
-      server.closeAllConnections()
-      await new Promise<void>((resolve) => server.close(() => resolve()))
-    },
-  }
+  const { port, stop } = await listenLocally(server, options.port)
+  return { url: `http://127.0.0.1:${port}/`, port, stop }
 }

@@ -82,6 +82,7 @@ function launch(plan: Plan, port: number): Promise<ChildProcess> {
     program: plan.program,
     args: ['-D', plan.data, '-p', String(port), '-c', `max_connections=${plan.maxConnections}`],
     spawn: { env: SERVER_ENV, cwd: '/', ...plan.user },
+    endsOn: 'SIGINT',
     logFile: join(plan.place, 'postgres.log'),
     port,
     answers: () => accepts(urlOf(plan, port)),

@@ -14,6 +14,7 @@ import {
 import { delimiter, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import { fail } from '../../runtime/errors.ts'
+import { claim } from './claim.ts'
 import type { LogLine } from './server.ts'
 
 const run = promisify(execFile)
@@ -25,7 +26,7 @@ const PACKAGES = ['redis-server', 'redis-tools', 'liblzf1', 'libjemalloc2']
 
 /**
  * The server on the PATH of `env`, or one fetched into the user's cache (`XDG_CACHE_HOME`, `~/.cache`; `fallbackDir`
- * where neither can be written). Two at once fetch twice at worst and agree on one. Throws `missing_program`.
+ * where neither can be written). Of several at once one fetches and the others wait. Throws `missing_program`.
  */
 export async function findRedisServer(
   env: NodeJS.ProcessEnv,
@@ -41,24 +42,43 @@ export async function findRedisServer(
   const cached = inFolder(folder)
   if (cached !== undefined) return cached
   if (onPath('apt-get', env) === undefined || onPath('dpkg', env) === undefined) throw notFound()
-  log('Redis: fetching the packages of your distribution (once)')
+  return alone(folder, async () => {
+    const byAnother = inFolder(folder)
+    if (byAnother !== undefined) return byAnother
+    log('Redis: fetching the packages of your distribution (once)')
+    await fetchTo(folder, cache, env)
+    const fetched = inFolder(folder)
+    if (fetched === undefined) throw notFound()
+    return fetched
+  })
+}
+
+/** Runs `work` while nobody else on this machine runs it for `folder`; waits for those who do. */
+async function alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  let held = await claim(folder)
+  while (held === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    held = await claim(folder)
+  }
+  try {
+    return await work()
+  } finally {
+    await held.release()
+  }
+}
+
+/** Wholly or not at all. */
+async function fetchTo(folder: string, cache: string, env: NodeJS.ProcessEnv): Promise<void> {
   const work = mkdtempSync(join(cache, 'fetch-'))
   try {
     await fetchInto(work, env)
-    // Two starts at once: the first rename wins, the other uses it.
-    try {
-      renameSync(join(work, 'root'), folder)
-    } catch (error) {
-      if (inFolder(folder) === undefined) throw error
-    }
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(join(work, 'root'), folder)
   } catch (error) {
     throw notFound(error)
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
-  const fetched = inFolder(folder)
-  if (fetched === undefined) throw notFound()
-  return fetched
 }
 
 /** The first of the user's cache folders that can be written; never a shared one, from where a stranger's program would run. */

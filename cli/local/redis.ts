@@ -114,6 +114,7 @@ function launch(plan: Plan, port: number): Promise<ChildProcess> {
         ...(libraries.length === 0 ? {} : { LD_LIBRARY_PATH: libraries.join(delimiter) }),
       },
     },
+    endsOn: 'SIGTERM',
     logFile: join(plan.dir, 'redis.log'),
     port,
     answers: () => answersPing(port, plan.password),

@@ -1,6 +1,6 @@
 // What a local deployment makes once and keeps in its data folder, readable for its owner only.
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export type LocalSecrets = { secret: string; webhookSecret: string }
@@ -13,7 +13,9 @@ export function readLocalSecrets(dataDir: string): LocalSecrets {
       secret: randomBytes(32).toString('base64url'),
       webhookSecret: `whsec_${randomBytes(32).toString('base64')}`,
     }
-    writeFileSync(file, JSON.stringify(made, null, 2), { mode: 0o600 })
+    // Never half a file, which no later start could read.
+    writeFileSync(`${file}.new`, JSON.stringify(made, null, 2), { mode: 0o600 })
+    renameSync(`${file}.new`, file)
   }
   return JSON.parse(readFileSync(file, 'utf8'))
 }

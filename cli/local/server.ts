@@ -36,13 +36,15 @@ export async function choosePort(wanted: number): Promise<number> {
 
 /**
  * Starts a server in a process group of its own (Ctrl-C reaches the launcher only, which then stops it in order) and
- * resolves when `answers` says so; throws what the server wrote last when it ends before that or takes too long.
+ * resolves when `answers` says so; throws what the server wrote last when it ends before that or takes too long. A
+ * launcher that exits without stopping it sends it `endsOn`.
  */
 export async function launchServer(options: {
   what: string
   program: string
   args: string[]
   spawn: SpawnOptions
+  endsOn: NodeJS.Signals
   logFile: string
   port: number
   answers(): Promise<boolean>
@@ -57,6 +59,9 @@ export async function launchServer(options: {
   })
   closeSync(fd)
   child.on('error', () => {})
+  const onExit = () => void child.kill(options.endsOn)
+  process.once('exit', onExit)
+  child.once('exit', () => process.off('exit', onExit))
   if (child.pid !== undefined) options.onSpawn?.(child.pid)
   try {
     await pollUntil(

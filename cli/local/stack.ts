@@ -7,6 +7,8 @@ import { fail } from '../../runtime/errors.ts'
 import { migrate } from '../../schema/migrate.ts'
 import type { Addresses } from '../run-process.ts'
 import { type PoolProcess, startPoolProcess } from './children.ts'
+import { claim } from './claim.ts'
+import { compileCacheEnv, warmCompileCache } from './compile-cache.ts'
 import { type LocalPostgres, startPostgres } from './postgres.ts'
 import { type LocalRedis, startRedis } from './redis.ts'
 import { readLocalSecrets } from './secrets.ts'
@@ -34,81 +36,39 @@ export type Stack = {
   stop(): Promise<void>
 }
 
-/** Brings everything up in order and takes down what stands when a step fails. `config.httpPort` 0 = a free port. */
+/**
+ * Brings everything up in order and takes down what stands when a step fails or `signal` is aborted meanwhile. Throws
+ * `conflict` while another deployment uses the data folder. `config.httpPort` 0 = a free port.
+ */
 export async function startStack(options: {
   config: Config
   env: NodeJS.ProcessEnv
   processes?: string[][]
   say: LogLine
   postgresConnections?: number
+  signal?: AbortSignal
 }): Promise<Stack> {
-  const { env, say } = options
+  const { env, say, signal } = options
   const dataDir = resolve(options.config.dataDir)
-  const done: (() => Promise<void>)[] = []
-  const stopAll = async () => {
-    for (const stop of done.reverse().splice(0)) await stop()
-  }
+  const standing: (() => Promise<unknown>)[] = []
   try {
     await refuseTakenPorts(options.config)
-    const [postgres, redis] = await Promise.all([
-      options.config.databaseUrl === ''
-        ? startPostgres({
-            dir: join(dataDir, 'postgres'),
-            port: options.config.localPostgresPort,
-            maxConnections: options.postgresConnections ?? 60,
-            log: say,
-          })
-        : undefined,
-      options.config.redisUrl === ''
-        ? startRedis({
-            dir: join(dataDir, 'redis'),
-            port: options.config.localRedisPort,
-            maxmemoryMb: options.config.localRedisMaxmemoryMb,
-            log: say,
-            env,
-          })
-        : undefined,
-    ])
-    if (postgres !== undefined) done.push(() => postgres.stop())
-    if (redis !== undefined) done.push(() => redis.stop())
-    const secrets = readLocalSecrets(dataDir)
-    const webhookSecret =
-      options.config.webhookSecret === '' ? secrets.webhookSecret : options.config.webhookSecret
-    const sinks = await startSinks({
-      dir: join(dataDir, 'outbox'),
-      outboxPort: options.config.outboxPort,
-      webhookSecret,
-    })
-    done.push(() => sinks.stop())
-    const config: Config = {
-      ...options.config,
-      dataDir,
-      databaseUrl: postgres?.url ?? options.config.databaseUrl,
-      redisUrl: redis?.url ?? options.config.redisUrl,
-      secret: options.config.secret === '' ? secrets.secret : options.config.secret,
-      webhookSecret,
-      localSmtpPort: sinks.email.port,
-      localPushPort: sinks.push.port,
-      localPushCa: resolve(sinks.push.caFile),
-      localWebhookUrl: sinks.webhook.url,
-      httpPort: options.config.httpPort === 0 ? await choosePort(0) : options.config.httpPort,
-    }
+    const held = await claim(dataDir)
+    if (held === undefined) throw fail('conflict', `another Millrace uses ${dataDir}: stop it first`)
+    standing.push(() => held.release())
+    const warming = warmCompileCache(env)
+    const { postgres, redis } = await startServers({ ...options, dataDir, standing })
+    signal?.throwIfAborted()
+    const { sinks, config } = await configure({ ...options, dataDir, postgres, redis, standing })
     const applied = await migrate(config.databaseUrl, config.namespace)
     say(applied.length === 0 ? 'The schema is up to date' : `Schema: ${applied.length} migrations applied`)
-    const childEnv = { ...env, ...toEnvironment(config) }
-    const processes = await Promise.all(
-      (options.processes ?? DEFAULT_PROCESSES).map((pools) =>
-        startPoolProcess({
-          pools,
-          env: childEnv,
-          logDir: join(dataDir, 'logs'),
-          stopDeadlineMs: config.stopDeadlineMs,
-        }),
-      ),
-    )
-    // Edge first: nothing new comes in while the pools drain.
-    done.push(async () => {
-      for (const process of processes) await process.stop()
+    signal?.throwIfAborted()
+    await warming
+    const childEnv = { ...env, ...toEnvironment(config), ...compileCacheEnv() }
+    const processes = await startProcesses(options.processes ?? DEFAULT_PROCESSES, {
+      env: childEnv,
+      config,
+      standing,
     })
     say(`Pools are running in ${processes.length} processes`)
     return {
@@ -124,12 +84,122 @@ export async function startStack(options: {
         if (found === undefined) throw new Error(`no process runs ${pool}`)
         return found
       },
-      stop: stopAll,
+      stop: () => stopAll(standing),
     }
   } catch (error) {
-    await stopAll()
+    await stopAll(standing)
     throw error
   }
+}
+
+/** What was started last stops first; what cannot be stopped keeps nothing else from stopping. */
+async function stopAll(standing: (() => Promise<unknown>)[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const stop of standing.splice(0).reverse()) {
+    try {
+      await stop()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
+/** Waits until all have settled, so that nothing comes up behind our back, and then throws the first failure. */
+async function settled<T>(started: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(started)
+  return Promise.all(started)
+}
+
+type Standing = { standing: (() => Promise<unknown>)[] }
+
+/** Those of Postgres and Redis that the configuration does not name. */
+async function startServers(
+  options: Standing & {
+    config: Config
+    env: NodeJS.ProcessEnv
+    dataDir: string
+    say: LogLine
+    postgresConnections?: number
+  },
+): Promise<{ postgres: LocalPostgres | undefined; redis: LocalRedis | undefined }> {
+  const { config, dataDir, say: log, env, standing } = options
+  let postgres: LocalPostgres | undefined
+  let redis: LocalRedis | undefined
+  const bringUpPostgres = async () => {
+    const maxConnections = options.postgresConnections ?? 60
+    const dir = join(dataDir, 'postgres')
+    const server = await startPostgres({ dir, port: config.localPostgresPort, maxConnections, log })
+    postgres = server
+    standing.push(() => server.stop())
+  }
+  const bringUpRedis = async () => {
+    const dir = join(dataDir, 'redis')
+    const maxmemoryMb = config.localRedisMaxmemoryMb
+    const server = await startRedis({ dir, port: config.localRedisPort, maxmemoryMb, log, env })
+    redis = server
+    standing.push(() => server.stop())
+  }
+  await settled([
+    ...(config.databaseUrl === '' ? [bringUpPostgres()] : []),
+    ...(config.redisUrl === '' ? [bringUpRedis()] : []),
+  ])
+  return { postgres, redis }
+}
+
+/** Starts the sinks and says to the pools where everything is. */
+async function configure(
+  options: Standing & {
+    config: Config
+    dataDir: string
+    postgres: LocalPostgres | undefined
+    redis: LocalRedis | undefined
+  },
+): Promise<{ sinks: Sinks; config: Config }> {
+  const { dataDir, postgres, redis } = options
+  const secrets = readLocalSecrets(dataDir)
+  const webhookSecret =
+    options.config.webhookSecret === '' ? secrets.webhookSecret : options.config.webhookSecret
+  const sinks = await startSinks({
+    dir: join(dataDir, 'outbox'),
+    outboxPort: options.config.outboxPort,
+    webhookSecret,
+  })
+  options.standing.push(() => sinks.stop())
+  const config: Config = {
+    ...options.config,
+    dataDir,
+    databaseUrl: postgres?.url ?? options.config.databaseUrl,
+    redisUrl: redis?.url ?? options.config.redisUrl,
+    secret: options.config.secret === '' ? secrets.secret : options.config.secret,
+    webhookSecret,
+    localSmtpPort: sinks.email.port,
+    localPushPort: sinks.push.port,
+    localPushCa: resolve(sinks.push.caFile),
+    localWebhookUrl: sinks.webhook.url,
+    httpPort: options.config.httpPort === 0 ? await choosePort(0) : options.config.httpPort,
+  }
+  return { sinks, config }
+}
+
+async function startProcesses(
+  groups: string[][],
+  options: Standing & { env: NodeJS.ProcessEnv; config: Config },
+): Promise<PoolProcess[]> {
+  const { env, config, standing } = options
+  const started: (PoolProcess | undefined)[] = groups.map(() => undefined)
+  // Edge first: nothing new comes in while the pools drain.
+  standing.push(async () => {
+    for (const process of started) await process?.stop()
+  })
+  return settled(
+    groups.map(async (pools, index) => {
+      const logDir = join(config.dataDir, 'logs')
+      const process = await startPoolProcess({ pools, env, logDir, stopDeadlineMs: config.stopDeadlineMs })
+      started[index] = process
+      return process
+    }),
+  )
 }
 
 /** The configuration as the environment that yields it again. */

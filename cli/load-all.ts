@@ -1,0 +1,13 @@
+// Loads all that pool processes may load: run once by cli/local/compile-cache.ts to fill Node's compile cache.
+import { REGISTRY } from '../workers/registry.ts'
+
+export async function loadAll(): Promise<void> {
+  await Promise.all([
+    import('../api/app.ts'),
+    import('../collector/app.ts'),
+    import('../dashboard/exporter.ts'),
+    import('../dashboard/server.ts'),
+    import('../runtime/http.ts'),
+    ...REGISTRY.map((row) => row.load?.()),
+  ])
+}
