@@ -82,12 +82,15 @@ export function isBlockedId(id: string): boolean {
   return BLOCKED.has(id.trim().toLowerCase())
 }
 
-/** The ids of a mention that count: a blocked user id beside an anonymous id is ignored. */
+/** The ids of a mention that count: of two, one that stands for nobody is ignored (the user id, when both do). */
 export function idsOf(mention: Mention): { user?: IdKey; anonymous?: IdKey; previous: IdKey[] } {
+  const { userId, anonymousId } = mention
+  const user: IdKey | undefined =
+    userId === undefined || (anonymousId !== undefined && isBlockedId(userId)) ? undefined : `u:${userId}`
   const anonymous: IdKey | undefined =
-    mention.anonymousId === undefined ? undefined : `a:${mention.anonymousId}`
-  const userCounts = mention.userId !== undefined && !(anonymous !== undefined && isBlockedId(mention.userId))
-  const user: IdKey | undefined = userCounts ? `u:${mention.userId}` : undefined
+    anonymousId === undefined || (user !== undefined && isBlockedId(anonymousId))
+      ? undefined
+      : `a:${anonymousId}`
   const previous: IdKey[] =
     mention.previousId === undefined || isBlockedId(mention.previousId) || user === undefined
       ? []
@@ -112,13 +115,12 @@ export function resolveIdentities(mentions: Mention[], known: Map<IdKey, KnownId
   for (const mention of ordered) {
     const { user, anonymous, previous } = idsOf(mention)
     const at: Link = { time: mention.time, messageId: mention.messageId }
-    if (user !== undefined && anonymous !== undefined && !isBlockedId(anonymous.slice(2))) {
-      state.link(anonymous, user, at)
-    } else {
-      if (user !== undefined) state.ensure(user)
+    if (user === undefined) {
       if (anonymous !== undefined) state.ensure(anonymous)
+      continue
     }
-    if (user === undefined) continue
+    if (anonymous === undefined) state.ensure(user)
+    else state.link(anonymous, user, at)
     for (const other of previous) {
       if (other.startsWith('a:')) state.link(other, user, at)
       else state.join(user, other)

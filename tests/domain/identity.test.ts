@@ -11,6 +11,7 @@ import {
   resolveIdentities,
 } from '../../domain/identity.ts'
 import { groupsOf, peopleOf } from '../support/identity-oracle.ts'
+import { story } from '../support/random-identities.ts'
 
 /** What the tables would hold: ids, profiles and the profile of every message. */
 function createStore() {
@@ -64,29 +65,6 @@ function createStore() {
     },
   }
 }
-
-const ids = (kind: string, count: number) => fc.integer({ min: 1, max: count }).map((n) => `${kind}${n}`)
-const user = fc.oneof(
-  { weight: 8, arbitrary: ids('user', 4) },
-  { weight: 1, arbitrary: fc.constant('guest') },
-)
-const device = fc.oneof(
-  { weight: 8, arbitrary: ids('device', 4) },
-  { weight: 1, arbitrary: fc.constant('00000000-0000-0000-0000-000000000000') },
-)
-const shape = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ anonymousId: device }) },
-  { weight: 2, arbitrary: fc.record({ userId: user }) },
-  { weight: 4, arbitrary: fc.record({ userId: user, anonymousId: device }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ userId: user, previousId: fc.oneof(ids('user', 4), ids('device', 4)) }),
-  },
-)
-/** Messages with few different times, so that ties are common. */
-const story: fc.Arbitrary<Mention[]> = fc
-  .array(fc.tuple(shape, fc.integer({ min: 1, max: 6 })), { minLength: 1, maxLength: 16, size: 'max' })
-  .map((messages) => messages.map(([ids, time], i) => ({ ...ids, time, messageId: `m${i}` })))
 
 const scrambled = story.chain((mentions) =>
   fc
