@@ -9,6 +9,7 @@ import {
   constants,
   cpSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -129,11 +130,12 @@ export function reachableCopy(source: string, version: string, user: RunAs): str
     (isReachable(join(source, 'bin', 'postgres')) && isReachable(join(source, 'lib')))
   )
     return source
-  const target = join(commonBase(), `millrace-binaries-${version}`)
+  const target = join(commonBase(), `millrace-postgres-${version}`)
   if (existsSync(target) && statSync(target).uid === 0) return target
   const work = `${target}.${randomBytes(4).toString('hex')}`
   try {
-    cpSync(source, work, { recursive: true, verbatimSymlinks: false, dereference: true })
+    // As they are: otherwise links to neighbours become links back into the folder that cannot be read.
+    cpSync(source, work, { recursive: true, verbatimSymlinks: true })
     openToOthers(work)
     // Two starts at once: the first rename wins, the other uses it.
     try {
@@ -149,9 +151,10 @@ export function reachableCopy(source: string, version: string, user: RunAs): str
 
 /** Readable (and enterable, executable where the owner may) by everyone: the checkout may have a tight umask. */
 function openToOthers(path: string): void {
-  const { mode } = statSync(path)
-  const executable = (mode & 0o100) === 0 ? 0 : 0o011
-  chmodSync(path, (mode & 0o7777) | 0o044 | executable)
-  if (!statSync(path).isDirectory()) return
+  const found = lstatSync(path)
+  if (found.isSymbolicLink()) return
+  const executable = (found.mode & 0o100) === 0 ? 0 : 0o011
+  chmodSync(path, (found.mode & 0o7777) | 0o044 | executable)
+  if (!found.isDirectory()) return
   for (const name of readdirSync(path)) openToOthers(join(path, name))
 }
