@@ -3,10 +3,11 @@ import type { Redis } from 'ioredis'
 import { sampleQueues } from '../../queues/depth.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import type { Config } from '../../runtime/config.ts'
-import { countDeliveries } from '../../store/deliveries.ts'
-import { countMembers } from '../../store/memberships.ts'
-import { readSegment } from '../../store/segments.ts'
 import type { Sql } from '../../store/sql.ts'
+import { DEMO_CAMPAIGN, DEMO_SEED, DEMO_SEGMENT } from './setup.ts'
+
+/** Message ids of the shop (shop.ts) start so. */
+const DEMO_PREFIX = `demo-${DEMO_SEED}-`
 
 export type DemoCounts = {
   persisted: number
@@ -19,32 +20,48 @@ export type DemoCounts = {
   deliveries: { email: number; push: number; webhook: number }
 }
 
-export async function readDemoCounts(sql: Sql, segmentSlug: string): Promise<DemoCounts> {
+/** What is there of the demo, and of nothing that anyone sent or made beside it. */
+export async function readDemoCounts(sql: Sql): Promise<DemoCounts> {
   const [row] = await sql<
-    { persisted: number; failed: number; users: number; known: number; sessions: number }[]
+    {
+      persisted: number
+      failed: number
+      users: number
+      known: number
+      sessions: number
+      members: number
+      email: number
+      push: number
+      webhook: number
+    }[]
   >`
-    select (select count(*)::int from events e join sources s using (source_id) where s.name = 'demo-shop') as persisted,
-      (select count(*)::int from failed_events where resolved_at is null) as failed,
-      (select count(*)::int from profiles where merged_into is null) as users,
-      (select count(*)::int from profiles where merged_into is null and user_id is not null) as known,
-      (select count(*)::int from sessions) as sessions`
-  const segment = await readSegment(sql, segmentSlug)
-  const deliveries = await countDeliveries(sql)
-  const sent = (channel: string) =>
-    deliveries.find((one) => one.channel === channel && one.state === 'sent')?.count ?? 0
-  return {
-    persisted: row?.persisted ?? 0,
-    failed: row?.failed ?? 0,
-    users: row?.users ?? 0,
-    known: row?.known ?? 0,
-    sessions: row?.sessions ?? 0,
-    members: segment === undefined ? 0 : await countMembers(sql, segment.segmentId),
-    deliveries: { email: sent('email'), push: sent('push'), webhook: sent('webhook') },
-  }
+    with shop as materialized (
+      select e.bucket, e.profile_id, count(*) as events
+      from events e where e.message_id like ${`${DEMO_PREFIX}%`} group by e.bucket, e.profile_id
+    ), sent as (
+      select d.channel from deliveries d join campaigns c using (campaign_id) join shop using (bucket, profile_id)
+      where c.name = ${DEMO_CAMPAIGN} and d.state = 'sent'
+    )
+    select (select coalesce(sum(events), 0)::int from shop) as persisted,
+      (select count(*)::int from failed_events
+        where resolved_at is null and (message_id is null or message_id like ${`${DEMO_PREFIX}%`})) as failed,
+      (select count(*)::int from shop) as users,
+      (select count(*)::int from shop join profiles using (bucket, profile_id) where user_id is not null) as known,
+      (select count(*)::int from sessions where first_message_id like ${`${DEMO_PREFIX}%`}) as sessions,
+      (select count(*)::int from memberships join segments using (segment_id) join shop using (bucket, profile_id)
+        where slug = ${DEMO_SEGMENT}) as members,
+      (select count(*)::int from sent where channel = 'email') as email,
+      (select count(*)::int from sent where channel = 'push') as push,
+      (select count(*)::int from sent where channel = 'webhook') as webhook`
+  if (row === undefined) throw new Error('Postgres counted nothing')
+  const { email, push, webhook, ...rest } = row
+  return { ...rest, deliveries: { email, push, webhook } }
 }
 
-export async function countEvents(sql: Sql): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`select count(*)::int as count from events`
+/** Events of the demo that are there already. */
+export async function countDemoEvents(sql: Sql): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from events where message_id like ${`${DEMO_PREFIX}%`}`
   return row?.count ?? 0
 }
 

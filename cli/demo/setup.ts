@@ -23,6 +23,7 @@ export type DemoNote = {
 
 export const DEMO_SEED = 20261121
 export const DEMO_SEGMENT = 'big-spenders'
+export const DEMO_CAMPAIGN = 'Thank big spenders'
 
 /** "Spent more than $1,000 and made more than 5 purchases in the last 30 days." */
 export const DEMO_RULE = {
@@ -80,7 +81,7 @@ async function ensureSegment(sql: Sql): Promise<void> {
   })
   if (segment === undefined) return
   await createCampaign(sql, {
-    name: 'Thank big spenders',
+    name: DEMO_CAMPAIGN,
     segmentId: segment.segmentId,
     channels: [
       {

@@ -86,7 +86,7 @@ export function placeOf(dir: string): { place: string; user: RunAs } {
   }
   // Made by an ordinary user before: it stays where it is, and theirs.
   if (noted === '' && existsSync(join(dir, 'data', 'PG_VERSION'))) return { place: dir, user: ownerOf(dir) }
-  const place = noted === '' ? join(isReachable(dir) ? join(dir, 'server') : elsewhere(dir)) : noted
+  const place = noted === '' ? (isReachable(dir) ? join(dir, 'server') : elsewhere(dir)) : noted
   if (!existsSync(place)) {
     mkdirSync(place, { recursive: true, mode: 0o700 })
     chownSync(place, user.uid, user.gid)
@@ -95,9 +95,13 @@ export function placeOf(dir: string): { place: string; user: RunAs } {
   return { place, user: ownerOf(place) }
 }
 
+/** A folder that is not there yet: one of the same name holds the data of a `dir` that was deleted since. */
 function elsewhere(dir: string): string {
-  const hash = createHash('sha256').update(resolve(dir)).digest('hex').slice(0, 12)
-  return join(commonBase(), `millrace-${hash}`)
+  for (let attempt = 0; ; attempt++) {
+    const hash = createHash('sha256').update(`${resolve(dir)}${attempt === 0 ? '' : ` ${attempt}`}`)
+    const place = join(commonBase(), `millrace-${hash.digest('hex').slice(0, 12)}`)
+    if (!existsSync(place)) return place
+  }
 }
 
 function commonBase(): string {
