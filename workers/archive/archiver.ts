@@ -4,23 +4,13 @@
 // Exits of a group: put everywhere -> done. An event that Pub/Sub refuses for good -> failed_events, the others are done.
 // Anything else (outage, full disk, missing rights) -> handed back without spending attempts, however long it lasts.
 import { join } from 'node:path'
-import type { QueueContract } from '../../queues/define.ts'
-import { coalesce } from '../../runtime/coalesce.ts'
 import { describeError, RetryLater } from '../../runtime/errors.ts'
 import type { NormalBatch } from '../../schema/event.ts'
-import type { PoolDeps } from '../define.ts'
+import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import { openBigQuery } from './bigquery.ts'
 import { openFiles } from './files.ts'
 import { openPublisher } from './pubsub.ts'
-
-/** One place that events are archived in. `put` resolves when all of them are safe there. */
-export type Sink = {
-  put(batches: NormalBatch[]): Promise<void>
-  close(): Promise<void>
-}
-
-export type Archiver = { add(batch: NormalBatch): Promise<void>; close(): Promise<void> }
-export type ArchiveDeps = PoolDeps<QueueContract>
+import type { ArchiveDeps, Sink } from './sink.ts'
 
 /** Events of one file or one round of publishing. */
 const GROUP_EVENTS = 5000
@@ -29,27 +19,30 @@ const GATHER_MS = 1000
 const HAND_BACK_MS = { least: 1000, most: 5000 }
 const WARN_EVERY_MS = 30_000
 
-export async function openArchiver(deps: ArchiveDeps): Promise<Archiver> {
+export async function openArchiver(deps: ArchiveDeps): Promise<JobGroups<NormalBatch>> {
   const sinks = await openSinks(deps)
   const handBack = createHandBack(deps)
-  const coalescer = coalesce<NormalBatch>({
-    maxWeight: GROUP_EVENTS,
-    maxWaitMs: GATHER_MS,
-    // One after the other, so that events of one ordering key are published in the order of the queue.
-    parallel: 1,
-    async flush(batches) {
+  // When all jobs that this process may hold are waiting here, no other will come: each weighs at least its share.
+  const leastWeight = Math.ceil(GROUP_EVENTS / deps.concurrency)
+  const groups = coalesceJobs<NormalBatch>(
+    {
+      weigh: (batch) => Math.max(batch.events.length, leastWeight),
+      maxWeight: GROUP_EVENTS,
+      maxWaitMs: GATHER_MS,
+      // One after the other, so that events of one ordering key are published in the order of the queue.
+      parallel: 1,
+    },
+    async (batches) => {
       const results = await Promise.allSettled(sinks.map((sink) => sink.put(batches)))
       for (const result of results) if (result.status === 'rejected') throw handBack(result.reason)
       const events = batches.reduce((sum, batch) => sum + batch.events.length, 0)
       deps.metrics.events.inc({ stage: 'archive', verdict: 'archived' }, events)
     },
-  })
-  // When all jobs that this process may hold are waiting here, no other will come: each weighs at least its share.
-  const leastWeight = Math.ceil(GROUP_EVENTS / deps.concurrency)
+  )
   return {
-    add: (batch) => coalescer.add(batch, Math.max(batch.events.length, leastWeight)),
+    add: groups.add,
     async close() {
-      await coalescer.close()
+      await groups.close()
       await Promise.all(sinks.map((sink) => sink.close()))
     },
   }

@@ -7,11 +7,11 @@ import type { Config } from '../../runtime/config.ts'
 import { describeError } from '../../runtime/errors.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import { withLoadLock } from '../../store/archive.ts'
-import type { ArchiveDeps, Sink } from './archiver.ts'
 import { type Loader, loadStaged } from './bigquery-load.ts'
 import { ensureEventsTable } from './bigquery-table.ts'
 import { removeLeftovers, writeDurably } from './durable-file.ts'
 import { gzipLines, keyOf } from './files.ts'
+import type { ArchiveDeps, Sink } from './sink.ts'
 import { stagedName } from './staged-files.ts'
 
 export async function openBigQuery(deps: ArchiveDeps): Promise<Sink> {

@@ -6,8 +6,8 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { archiveLine } from '../../domain/archive-line.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
-import type { Sink } from './archiver.ts'
 import { removeLeftovers, writeDurably } from './durable-file.ts'
+import type { Sink } from './sink.ts'
 
 const compress = promisify(gzip)
 

@@ -10,7 +10,7 @@ import { bucketOf } from '../../domain/buckets.ts'
 import type { Config } from '../../runtime/config.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
-import type { ArchiveDeps, Sink } from './archiver.ts'
+import type { ArchiveDeps, Sink } from './sink.ts'
 
 /** gRPC status codes. */
 const INVALID_ARGUMENT = 3

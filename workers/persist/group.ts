@@ -2,11 +2,11 @@
 // rows are committed and the touched profiles are on their shards' queues. One bad row never fails its group: the group
 // is halved until the row stands alone, and it goes to failed_events.
 import type { segment } from '../../queues/pipeline.ts'
-import { type Coalescer, coalesce } from '../../runtime/coalesce.ts'
 import { errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import type { Sql } from '../../store/sql.ts'
+import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { openCatalog } from './catalog.ts'
 import { rejectedEvent } from './failed.ts'
@@ -24,22 +24,23 @@ const PARALLEL_GROUPS = 2
 const IDENTITY_RACE_TRIES = 10
 
 type Deps = PoolDeps<typeof segment>
-export type Persister = { add(batch: NormalBatch): Promise<void>; close(): Promise<void> }
 
-export function openPersister(deps: Deps): Persister {
+export function openPersister(deps: Deps): JobGroups<NormalBatch> {
   const memory: Memory = { catalog: openCatalog(deps.sql), ids: createIdCache() }
-  const coalescer: Coalescer<NormalBatch> = coalesce({
-    maxWeight: GROUP_EVENTS,
-    maxWaitMs: GROUP_WAIT_MS,
-    parallel: PARALLEL_GROUPS,
-    flush: async (batches) => {
+  return coalesceJobs<NormalBatch>(
+    {
+      weigh: (batch) => batch.events.length,
+      maxWeight: GROUP_EVENTS,
+      maxWaitMs: GROUP_WAIT_MS,
+      parallel: PARALLEL_GROUPS,
+    },
+    async (batches) => {
       const events = batches.flatMap((batch) => batch.events)
       const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.sql, memory, group))
       await deps.send<typeof segment>(...touchedBatches(batches, kept, deps.config.shards))
       observe(deps, events, kept)
     },
-  })
-  return { add: (batch) => coalescer.add(batch, batch.events.length), close: () => coalescer.close() }
+  )
 }
 
 /** One transaction, started again when another group claimed one of its ids or merged one of its profiles meanwhile. */

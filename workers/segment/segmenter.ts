@@ -5,9 +5,9 @@
 import { writeMemberships } from '../../cache/memberships.ts'
 import { announce } from '../../queues/announce.ts'
 import type { deliver } from '../../queues/pipeline.ts'
-import { coalesce } from '../../runtime/coalesce.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesOf } from '../../store/announcements.ts'
+import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { createSegmentCatalog, runPass, type SegmentCatalog } from './pass.ts'
 
@@ -18,15 +18,17 @@ const GATHER_MS = 120
 const BUSY_SHARD_MS = 25
 
 type Deps = PoolDeps<typeof deliver>
-export type Segmenter = { add(batch: TouchedUsers): Promise<void>; close(): Promise<void> }
 
-export function openSegmenter(deps: Deps): Segmenter {
+export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
   const catalog = createSegmentCatalog()
-  const coalescer = coalesce<TouchedUsers>({
-    maxWeight: MAX_PROFILES_A_PASS,
-    maxWaitMs: GATHER_MS,
-    parallel: 1,
-    flush: async (batches) => {
+  return coalesceJobs<TouchedUsers>(
+    {
+      weigh: (batch) => batch.profileIds.length,
+      maxWeight: MAX_PROFILES_A_PASS,
+      maxWaitMs: GATHER_MS,
+      parallel: 1,
+    },
+    async (batches) => {
       let waiting = batches
       while (waiting.length > 0) {
         const busyShards = await pass(deps, catalog, waiting)
@@ -34,11 +36,7 @@ export function openSegmenter(deps: Deps): Segmenter {
         if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, BUSY_SHARD_MS))
       }
     },
-  })
-  return {
-    add: (batch) => coalescer.add(batch, batch.profileIds.length),
-    close: () => coalescer.close(),
-  }
+  )
 }
 
 /** Evaluates and announces; returns the shards that another process was writing. */
