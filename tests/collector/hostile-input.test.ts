@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { basic, emptyIngest, startCollector, type TestCollector } from '../support/collector.ts'
+import { CORPUS, good } from '../support/hostile-bodies.ts'
 import { testWorld, type World } from '../support/world.ts'
 
 let world: World
@@ -17,111 +18,6 @@ afterAll(async () => {
   await world?.close()
 })
 beforeEach(() => emptyIngest(world))
-
-const good = { event: 'E', userId: 'u', messageId: 'm' }
-const nested = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`
-const event = (extra: string) => `{"event":"E","userId":"u","messageId":"m",${extra}}`
-
-/** name, body, status, code, field (where one is named) */
-const CORPUS: [string, string | Uint8Array, number, string, string?][] = [
-  ['empty body', '', 400, 'malformed_json'],
-  ['half a body', '{"event":', 400, 'malformed_json'],
-  ['trailing data', '{"event":"E","userId":"u"} x', 400, 'malformed_json'],
-  ['two documents', '{}{}', 400, 'malformed_json'],
-  ['a comment', '{/* */}', 400, 'malformed_json'],
-  ['single quotes', "{'event':'E'}", 400, 'malformed_json'],
-  ['NaN', event('"properties":{"x":NaN}'), 400, 'malformed_json'],
-  ['Infinity', event('"properties":{"x":Infinity}'), 400, 'malformed_json'],
-  ['a raw NUL', '{"event":"E\0","userId":"u"}', 400, 'malformed_json'],
-  [
-    'bytes that are not UTF-8',
-    Buffer.from('{"event":"\xff\xfe","userId":"u"}', 'latin1'),
-    400,
-    'malformed_json',
-  ],
-  ['UTF-16', Buffer.from(JSON.stringify(good), 'utf16le'), 400, 'malformed_json'],
-  ['null', 'null', 400, 'invalid_request'],
-  ['a number', '7', 400, 'invalid_request'],
-  ['a string', '"track"', 400, 'invalid_request'],
-  ['an array', '[]', 400, 'invalid_request'],
-  ['400,000 open brackets', '['.repeat(400_000), 400, 'malformed_json'],
-  ['200,000 levels', `${'['.repeat(200_000)}${']'.repeat(200_000)}`, 400, 'invalid_request'],
-  ['33 levels', event(`"properties":${nested(32)}`), 400, 'invalid_event', 'properties'],
-  ['100,000 levels', event(`"properties":${nested(80_000)}`), 400, 'invalid_event'],
-  ['an escaped NUL', event('"properties":{"x":"a\\u0000b"}'), 400, 'invalid_event', 'properties.x'],
-  ['an escaped NUL in a name', event('"properties":{"a\\u0000b":1}'), 400, 'invalid_event', 'properties'],
-  ['half a surrogate pair', event('"properties":{"x":["\\ud83d"]}'), 400, 'invalid_event', 'properties.x[0]'],
-  ['half a pair in the id', '{"event":"E","userId":"\\udc00"}', 400, 'invalid_event', 'userId'],
-  [
-    '__proto__',
-    event('"properties":{"__proto__":{"admin":true}}'),
-    400,
-    'invalid_event',
-    'properties.__proto__',
-  ],
-  [
-    'an escaped __proto__',
-    event('"properties":{"\\u005f_proto__":1}'),
-    400,
-    'invalid_event',
-    'properties.__proto__',
-  ],
-  ['__proto__ at the top', event('"__proto__":{"userId":"x"}'), 400, 'invalid_event', '__proto__'],
-  [
-    'constructor',
-    event('"traits":{"constructor":{"prototype":{}}}'),
-    400,
-    'invalid_event',
-    'traits.constructor',
-  ],
-  ['1e400', event('"properties":{"x":1e400}'), 400, 'invalid_event', 'properties.x'],
-  ['-1e131071', event('"properties":{"x":-1e131071}'), 400, 'invalid_event', 'properties.x'],
-  ['2^53 + 1', event('"properties":{"x":9007199254740993}'), 400, 'invalid_event', 'properties.x'],
-  ['no id', '{"event":"E"}', 400, 'invalid_event', 'userId'],
-  ['empty ids', '{"event":"E","userId":"","anonymousId":null}', 400, 'invalid_event', 'userId'],
-  ['an id that is an object', '{"event":"E","userId":{"$ne":null}}', 400, 'invalid_event', 'userId'],
-  ['an id that is an array', '{"event":"E","userId":["u"]}', 400, 'invalid_event', 'userId'],
-  ['an id that is true', '{"event":"E","userId":true}', 400, 'invalid_event', 'userId'],
-  ['an id that is a fraction', '{"event":"E","userId":1.5}', 400, 'invalid_event', 'userId'],
-  ['an id of 257 characters', `{"event":"E","userId":"${'u'.repeat(257)}"}`, 400, 'invalid_event', 'userId'],
-  [
-    'a messageId that is a number',
-    '{"event":"E","userId":"u","messageId":1}',
-    400,
-    'invalid_event',
-    'messageId',
-  ],
-  ['no event name', '{"userId":"u"}', 400, 'invalid_event', 'event'],
-  ['a blank name', '{"event":"   ","userId":"u"}', 400, 'invalid_event', 'event'],
-  ['a name that is a number', '{"event":1,"userId":"u"}', 400, 'invalid_event', 'event'],
-  ['a name of 10 kB', `{"event":"${'e'.repeat(10_000)}","userId":"u"}`, 400, 'invalid_event', 'event'],
-  ['a name with a line break', '{"event":"a\\nb","userId":"u"}', 400, 'invalid_event', 'event'],
-  ['a name that runs right to left', '{"event":"a\u202eb","userId":"u"}', 400, 'invalid_event', 'event'],
-  ['properties that are a list', event('"properties":[1]'), 400, 'invalid_event', 'properties'],
-  ['context that is text', event('"context":"x"'), 400, 'invalid_event', 'context'],
-  ['integrations that are a number', event('"integrations":1'), 400, 'invalid_event', 'integrations'],
-  [
-    '256 names in one object',
-    event(
-      `"properties":${JSON.stringify(Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`p${i}`, i])))}`,
-    ),
-    400,
-    'invalid_event',
-    'properties',
-  ],
-  [
-    'an event of 33 kB',
-    JSON.stringify({ ...good, properties: { x: 'x'.repeat(33_000) } }),
-    413,
-    'payload_too_large',
-  ],
-  [
-    'a body of 600 kB',
-    JSON.stringify({ ...good, properties: { x: 'x'.repeat(600_000) } }),
-    413,
-    'payload_too_large',
-  ],
-]
 
 const TIMES = [
   '2026-02-30T00:00:00Z',

@@ -1,3 +1,4 @@
+// The whole flow: Segment's own Node SDK, the local stack as `npm start` runs it, and a mail in the outbox at its end.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

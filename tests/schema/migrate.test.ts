@@ -1,3 +1,4 @@
+// Migrations: from nothing to the committed dump, once, however many processes start at the same time.
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { createDatabase, dropDatabase } from '../../cli/local/postgres.ts'
 import { dumpSchema } from '../../schema/dump.ts'

@@ -1,3 +1,4 @@
+// What reaches the receivers on each channel: mail, push and webhook, with their headers and signatures.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readUnsubscribeToken } from '../../../domain/unsubscribe.ts'
 import { deliverPool } from '../../../workers/deliver/pool.ts'

@@ -1,3 +1,4 @@
+// What is not sent: suppressed addresses, people outside the allow-list, paused campaigns, forbidden receivers.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { addressHash } from '../../../domain/addresses.ts'
 import { setCampaignStatus } from '../../../store/campaigns.ts'

@@ -1,3 +1,4 @@
+// One delivery key is sent once, by however many workers, and after a worker died with it in hand.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { claimDelivery, recordDelivery } from '../../../store/deliveries.ts'
 import { deliverPool } from '../../../workers/deliver/pool.ts'

@@ -1,3 +1,4 @@
+// What a provider's refusal leads to: another try, a dead letter with its reason, or a suppressed address.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { addressHash } from '../../../domain/addresses.ts'
 import { isSuppressed } from '../../../store/suppressions.ts'

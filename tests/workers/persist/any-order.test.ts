@@ -1,3 +1,4 @@
+// The persist pool against a plain definition: any order and grouping of the same events gives the same rows.
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Mention } from '../../../domain/identity.ts'

@@ -1,3 +1,4 @@
+// The persist pool on real servers: each event once, conflicts recorded, a bad row set aside, people and sessions right.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { persist } from '../../../queues/pipeline.ts'
 import { persistPool } from '../../../workers/persist/pool.ts'

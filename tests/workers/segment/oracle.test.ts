@@ -1,3 +1,4 @@
+// Segments against an oracle that evaluates every rule by plain loops over all events.
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkRule } from '../../../domain/segments/version.ts'

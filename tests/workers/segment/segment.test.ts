@@ -1,3 +1,4 @@
+// The segment pool on real servers: entries and exits with their reasons, once, announced and served from the cache.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readMemberships } from '../../../cache/memberships.ts'
 import { shardOfProfile } from '../../../domain/buckets.ts'
