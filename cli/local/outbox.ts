@@ -59,7 +59,9 @@ export async function startOutbox(options: {
   logs: { email: SinkLog; push: SinkLog; webhook: SinkLog }
 }): Promise<Outbox> {
   const server = createServer((request, response) => {
-    if (request.url === '/api/messages') {
+    // Another site that points its own name here (DNS rebinding) would read the mails.
+    if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')) response.writeHead(403).end()
+    else if (request.url === '/api/messages') {
       const body = Object.fromEntries(
         Object.entries(options.logs).map(([channel, log]) => [
           channel,
