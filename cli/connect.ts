@@ -55,11 +55,7 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
     applicationName: 'millrace-cli',
   })
   try {
-    await whenReady(redis).catch((cause: unknown) => {
-      throw fail('unavailable', `Redis does not answer at ${placeOf(config.redisUrl)}: is it running?`, {
-        cause,
-      })
-    })
+    await mustAnswer(redis, config.redisUrl)
     // The stored map is what the workers go by, whatever this shell's environment says.
     const shards = (await countShards(sql)) || config.shards
     return await work({ config: { ...config, shards }, state, sql, redis, cache })
@@ -76,7 +72,15 @@ export function placeOf(url: string): string {
   return `${hostname}:${port || (protocol.startsWith('redis') ? '6379' : '5432')}`
 }
 
-async function mustFitSchema(config: Config): Promise<void> {
+/** Throws `unavailable` with the address, never the password, when Redis cannot be reached. */
+export async function mustAnswer(redis: Redis, url: string): Promise<void> {
+  await whenReady(redis).catch((cause: unknown) => {
+    throw fail('unavailable', `Redis does not answer at ${placeOf(url)}: is it running?`, { cause })
+  })
+}
+
+/** Throws `unavailable`, or `schema_mismatch` with what to do, unless Postgres has exactly the schema of this version. */
+export async function mustFitSchema(config: Config): Promise<void> {
   const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace).catch(
     (cause: unknown) => {
       throw fail(

@@ -1,7 +1,7 @@
 // The connections and gauges one process shares among its pools and servers. Opened once, closed last.
 import type { Redis } from 'ioredis'
 import { type Cache, connectCache } from '../cache/connect.ts'
-import { connectConsumer, connectProducer, whenReady } from '../queues/connection.ts'
+import { connectConsumer, connectProducer } from '../queues/connection.ts'
 import { type DepthSampler, startSampler } from '../queues/depth.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
 import { findUnsafeSettings } from '../queues/safety.ts'
@@ -11,9 +11,9 @@ import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { createMetrics, type Metrics } from '../runtime/metrics.ts'
-import { schemaVersion } from '../schema/migrate.ts'
 import { ensureShardMap } from '../store/shard-map.ts'
 import { connectSql, type Sql } from '../store/sql.ts'
+import { mustAnswer, mustFitSchema } from './connect.ts'
 
 export type Connections = {
   config: Config
@@ -35,17 +35,10 @@ export async function openConnections(
   log: Log,
   applicationName: string,
 ): Promise<Connections> {
-  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace)
-  if (applied > known)
-    throw fail(
-      'schema_mismatch',
-      `the database has schema ${applied}, this version knows ${known}: upgrade Millrace`,
-    )
-  if (applied < known)
-    throw fail('schema_mismatch', `the database has schema ${applied} of ${known}: run millrace migrate`)
+  await mustFitSchema(config)
   const producer = connectProducer(config.redisUrl)
   const consumer = connectConsumer(config.redisUrl)
-  await Promise.all([whenReady(producer), whenReady(consumer)])
+  await Promise.all([mustAnswer(producer, config.redisUrl), mustAnswer(consumer, config.redisUrl)])
   await refuseUnsafeRedis(producer, config, log)
   const sql = connectSql({
     url: config.databaseUrl,
