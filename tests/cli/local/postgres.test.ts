@@ -103,7 +103,7 @@ test('a pid file that names a stranger by now does not keep it from starting', a
   stranger.kill()
 })
 
-test('a server whose launcher was killed is ended by the next start; one whose launcher exits ends with it', async () => {
+test('a Postgres whose launcher was killed is ended by the next start; one whose launcher exits ends with it', async () => {
   const orphaned = await launchServerProgram(['postgres', dir])
   orphaned.child.kill('SIGKILL')
   await endOf(orphaned.child)

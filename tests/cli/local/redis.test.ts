@@ -84,7 +84,7 @@ test('data in use are refused to a second start', async () => {
   expect(await redis.get('kept')).toBe('yes')
 })
 
-test('a server whose launcher was killed is ended by the next start; one whose launcher exits ends with it', async () => {
+test('a Redis whose launcher was killed is ended by the next start; one whose launcher exits ends with it', async () => {
   const orphaned = await launchServerProgram(['redis', dir])
   orphaned.child.kill('SIGKILL')
   await endOf(orphaned.child)
