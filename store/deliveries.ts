@@ -1,6 +1,6 @@
 // Deliveries: one row a message and channel, claimed before it is sent. `attempt` is raised by every claim and fences
 // out late writers; `sending` is committed before the provider is called, so that a worker that dies in between leaves
-// a trace: the outcome of that attempt is unknown, and it is not sent again unless the channel is idempotent.
+// a trace: the outcome of that attempt is unknown, and it is not sent again.
 import type { Channel, DeliveryJob } from '../schema/jobs.ts'
 import type { Queryable } from './sql.ts'
 
@@ -26,11 +26,11 @@ export function deliveryRowKey(job: DeliveryJob): string {
   return `${job.deliveryKey}-${job.channel}`
 }
 
-/** Claims a delivery for `leaseMs`, or says why not. `resendable` = the channel recognises a message sent twice. */
+/** Claims a delivery for `leaseMs`, or says why not. */
 export async function claimDelivery(
   sql: Queryable,
   job: DeliveryJob,
-  options: { leaseMs: number; resendable: boolean },
+  options: { leaseMs: number },
 ): Promise<Claim> {
   const key = deliveryRowKey(job)
   const bucket = job.profileId % 1024
@@ -42,7 +42,6 @@ export async function claimDelivery(
     set state = 'claimed', attempt = d.attempt + 1, lease_until = excluded.lease_until, updated_at = clock_timestamp()
     where d.state = 'waiting'
       or (d.state = 'claimed' and d.lease_until < clock_timestamp())
-      or (${options.resendable} and d.state = 'sending' and d.lease_until < clock_timestamp())
     returning attempt`
   if (claimed !== undefined) return { kind: 'claimed', attempt: claimed.attempt }
   const [row] = await sql<{ state: DeliveryState; attempt: number; free_in_ms: number }[]>`

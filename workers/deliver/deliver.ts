@@ -23,7 +23,7 @@ export async function deliverOne(
   providers: Providers,
 ): Promise<void> {
   const provider = await providers.of(job.channel)
-  const held = await claim(job, deps, provider?.resendable ?? false)
+  const held = await claim(job, deps)
   if (held === undefined) return
   const parts = await readMessageParts(deps.sql, job)
   const stop = await guard(held, parts, provider)
@@ -39,8 +39,8 @@ export async function deliverOne(
 }
 
 /** The claim, or undefined when there is nothing to do. Throws RetryLater while somebody else holds it. */
-async function claim(job: DeliveryJob, deps: Deps, resendable: boolean): Promise<Held | undefined> {
-  const claimed = await claimDelivery(deps.sql, job, { leaseMs: deps.config.deliverLeaseMs, resendable })
+async function claim(job: DeliveryJob, deps: Deps): Promise<Held | undefined> {
+  const claimed = await claimDelivery(deps.sql, job, { leaseMs: deps.config.deliverLeaseMs })
   switch (claimed.kind) {
     case 'claimed':
       return { job, attempt: claimed.attempt, deps }

@@ -18,7 +18,6 @@ export function createEmailProvider(options: { smtpUrl: string; from: string; re
   })
   const handedOver = watchHandovers(transport)
   return {
-    resendable: false,
     real: options.real,
     async send(message) {
       if (!isEmailAddress(message.to))

@@ -21,8 +21,6 @@ export type SendOutcome =
   | { kind: 'unknown'; reason: string }
 
 export type Provider = {
-  /** The receiver recognises a message that is sent twice by its key. */
-  resendable: boolean
   /** Real = messages leave this machine: only then the allow-list counts. */
   real: boolean
   send(message: Outgoing, signal: AbortSignal): Promise<SendOutcome>

@@ -25,7 +25,6 @@ export async function createPushProvider(target: PushTarget): Promise<Provider> 
   const messaging = getMessaging(app)
   forbidRetries(messaging)
   return {
-    resendable: false,
     real: target.kind === 'account',
     async send(message) {
       try {

@@ -1,6 +1,6 @@
 // Webhooks: a signed POST (Standard Webhooks). The id is stable over retries, so a receiver recognises a message that
-// comes twice, and an unclear outcome may be tried again. Only https to public addresses, checked after resolving and
-// connected to as checked; the built-in local receiver is the one exception.
+// comes twice and a request without an answer is tried again; what a killed worker had under way is not. Only https to
+// public addresses, checked after resolving and connected to as checked; the local receiver is the one exception.
 import { lookup } from 'node:dns/promises'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -18,7 +18,6 @@ const PER_RECEIVER = 8
 export function createWebhookProvider(options: { url: string; secret: string; real: boolean }): Provider {
   const limit = pLimit(PER_RECEIVER)
   return {
-    resendable: true,
     real: options.real,
     send: (message, signal) => limit(() => post(options, message, signal)),
     async close() {

@@ -1,0 +1,144 @@
+// Compares what the sender's ledger says with what stands in Postgres and in the sinks' own files, after everything has
+// come to rest. Knows nothing of how the events got there; every fault test prints its table and asserts on it.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Sql } from '../../store/sql.ts'
+import { contentHash, readLedger } from './ledger.ts'
+
+export type Verdict = {
+  sent: number
+  acked: number
+  /** Ever answered by an error or not at all, and sent again. */
+  unclear: number
+  rows: number
+  /** Acked and in neither events nor failed_events. */
+  lost: number
+  duplicated: number
+  /** Rows nobody sent. */
+  phantom: number
+  altered: number
+  failed: number
+}
+
+/** Events against the ledger. */
+export async function judgeEvents(sql: Sql, ledgerFile: string): Promise<Verdict> {
+  const ledger = await readLedger(ledgerFile)
+  const rows = await sql<
+    {
+      id: string
+      type: string
+      name: string
+      user: string
+      time: Date
+      properties: Record<string, unknown>
+    }[]
+  >`
+    select e.message_id as id, n.type, n.name, e.user_id as user, e.time, e.properties
+    from events e join event_names n using (event_id)`
+  const failed = await sql<{ id: string | null }[]>`select message_id as id from failed_events`
+  const seen = new Set<string>()
+  const failedIds = new Set(failed.map((row) => row.id))
+  const verdict: Verdict = {
+    sent: ledger.size,
+    acked: 0,
+    unclear: 0,
+    rows: rows.length,
+    lost: 0,
+    duplicated: 0,
+    phantom: 0,
+    altered: 0,
+    failed: failed.length,
+  }
+  for (const row of rows) {
+    if (seen.has(row.id)) verdict.duplicated += 1
+    seen.add(row.id)
+    const entry = ledger.get(row.id)
+    const { type, user, properties: content } = row
+    // Only a track has a name of its own.
+    const name = type === 'track' ? row.name : ''
+    const hash = contentHash({ type, name, user, time: row.time.toISOString(), content })
+    if (entry === undefined) verdict.phantom += 1
+    else if (entry.hash !== hash) verdict.altered += 1
+  }
+  for (const [id, { outcomes }] of ledger) {
+    if (outcomes.has('acked')) verdict.acked += 1
+    if (outcomes.has('unknown')) verdict.unclear += 1
+    if (outcomes.has('acked') && !seen.has(id) && !failedIds.has(id)) verdict.lost += 1
+  }
+  return verdict
+}
+
+export type DeliveryVerdict = {
+  expected: number
+  received: number
+  /** Received more than once for one key. */
+  doubled: number
+  /** Received by somebody who was not to get it. */
+  unexpected: number
+  /** Recorded as unknown in Postgres. */
+  unknown: number
+  /** Expected, not received, and not recorded as unknown either. */
+  missing: number
+  states: Record<string, number>
+}
+
+const CHANNELS = ['email', 'push', 'webhook'] as const
+
+/** Deliveries of `users`, one a channel each, against the sinks' files under `outboxDir`. */
+export async function judgeDeliveries(
+  sql: Sql,
+  outboxDir: string,
+  users: string[],
+): Promise<DeliveryVerdict> {
+  const expected = new Set(users.flatMap((user) => CHANNELS.map((channel) => `${channel} ${user}`)))
+  const received = new Map<string, number>()
+  for (const channel of CHANNELS) {
+    for (const line of await linesOf(join(outboxDir, `${channel}.jsonl`))) {
+      const key = `${channel} ${receiverOf(channel, line)}`
+      received.set(key, (received.get(key) ?? 0) + 1)
+    }
+  }
+  const rows = await sql<{ key: string; state: string }[]>`
+    select d.channel || ' ' || p.user_id as key, d.state
+    from deliveries d join profiles p on p.bucket = d.bucket and p.profile_id = d.profile_id`
+  const unknown = new Set(rows.filter((row) => row.state === 'unknown').map((row) => row.key))
+  const states: Record<string, number> = {}
+  for (const { state } of rows) states[state] = (states[state] ?? 0) + 1
+  return {
+    expected: expected.size,
+    received: received.size,
+    doubled: [...received.values()].filter((times) => times > 1).length,
+    unexpected: [...received.keys()].filter((key) => !expected.has(key)).length,
+    unknown: unknown.size,
+    missing: [...expected].filter((key) => !received.has(key) && !unknown.has(key)).length,
+    states,
+  }
+}
+
+async function linesOf(file: string): Promise<Record<string, unknown>[]> {
+  const text = await readFile(file, 'utf8')
+  return text === ''
+    ? []
+    : text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+}
+
+function receiverOf(channel: (typeof CHANNELS)[number], line: Record<string, unknown>): string {
+  if (channel === 'email')
+    return String(Array.isArray(line.to) ? line.to[0] : '').replace('@shop.example', '')
+  if (channel === 'push') return String(line.to).replace('token-', '')
+  const { body } = line
+  const data: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'data') : undefined
+  return typeof data === 'object' && data !== null ? String(Reflect.get(data, 'userId')) : ''
+}
+
+/** One line a figure, so that a run can be read in the output of the suite. */
+export function printTable(title: string, figures: Record<string, unknown>): void {
+  const lines = Object.entries(figures).map(([name, value]) => {
+    const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+    return `  ${name.padEnd(22)} ${text}`
+  })
+  console.log(`${title}\n${lines.join('\n')}`)
+}
