@@ -1,0 +1,84 @@
+// Redis is killed (-9) in the midst of the load and started again on its data: what was answered with 2xx was on its
+// disk, so nothing of it is lost, and every pool goes on by itself.
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { waitFor } from '../support/wait-for.ts'
+import { type Deployment, startDeployment } from './deployment.ts'
+import { judgeDeliveries, judgeEvents, printTable } from './judge.ts'
+import { openLedger } from './ledger.ts'
+import { BUYERS, buyerIdentities, runLoad, shopping } from './load.ts'
+
+const EVENTS = 20_000
+const KILLS = 3
+let deployment: Deployment
+
+beforeAll(async () => {
+  deployment = await startDeployment({})
+}, 90_000)
+afterAll(async () => {
+  await deployment?.close()
+}, 60_000)
+
+test('a killed Redis loses nothing that was acknowledged, and everything goes on when it is back', async () => {
+  const { stack, sql, dataDir, note, httpUrl } = deployment
+  const redis = stack.redis
+  if (redis === undefined) throw new Error('this deployment has no Redis of its own')
+  const ledgerFile = join(dataDir, 'ledger.jsonl')
+  const ledger = await openLedger(ledgerFile)
+  const startMs = Date.now() - 86_400_000
+  const common = { httpUrls: [httpUrl], writeKey: note.writeKey, ledger, batchSize: 40, connections: 6 }
+  await runLoad({
+    ...common,
+    messages: buyerIdentities(startMs)[Symbol.iterator](),
+    eventsPerSecond: 10_000,
+    isEnough: (acked) => acked >= BUYERS,
+  })
+  await deployment.settled(30_000)
+
+  let acked = 0
+  let killsDone = false
+  const load = runLoad({
+    ...common,
+    messages: shopping(startMs),
+    eventsPerSecond: 2000,
+    isEnough: (count) => {
+      acked = count
+      return killsDone && count >= EVENTS
+    },
+  })
+  const atKill: number[] = []
+  const backAfterMs: number[] = []
+  for (let kill = 1; kill <= KILLS; kill++) {
+    await waitFor(() => acked >= (EVENTS / (KILLS + 1)) * kill, { timeoutMs: 60_000, what: 'some load' })
+    atKill.push(acked)
+    redis.kill('SIGKILL')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    await redis.restart()
+    const back = Date.now()
+    const before = acked
+    await waitFor(() => acked > before, { timeoutMs: 20_000, what: 'events to be accepted again' })
+    backAfterMs.push(Date.now() - back)
+  }
+  killsDone = true
+  const totals = await load
+  await ledger.close()
+  await deployment.settled(90_000)
+
+  const events = await judgeEvents(sql, ledgerFile)
+  const buyers = Array.from({ length: BUYERS }, (_, buyer) => `buyer-${buyer}`)
+  const deliveries = await judgeDeliveries(sql, join(dataDir, 'outbox'), buyers)
+  printTable('Redis killed and restarted', {
+    'acked at the kills': atKill,
+    'accepting again, ms': backAfterMs,
+    'requests sent again': totals.retried,
+    'stalled jobs': await deployment.stalledJobs(),
+    'processes restarted': stack.processes.map((process) => process.restarts()),
+    ...events,
+    deliveries,
+  })
+  expect(events).toMatchObject({ lost: 0, duplicated: 0, phantom: 0, altered: 0, failed: 0 })
+  expect(events.acked).toBeGreaterThanOrEqual(EVENTS)
+  expect(totals.retried).toBeGreaterThan(0)
+  expect(stack.processes.map((process) => process.restarts())).toEqual([0, 0, 0])
+  expect(deliveries).toMatchObject({ expected: BUYERS * 3, doubled: 0, unexpected: 0, missing: 0 })
+}, 240_000)
