@@ -64,7 +64,7 @@ export async function openConnections(
     namespace: config.namespace,
     names: allQueueNames(config.shards),
     busyMs: 300,
-    idleMs: 2000,
+    idleMs: 3000,
   })
   await depth.ready
   return {

@@ -1,6 +1,7 @@
 // The note that a running `start` leaves in its data folder, so that other commands find it: <dataDir>/run.json, 0600.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { commandOf } from './local/orphans.ts'
 
 export type RunState = {
   pid: number
@@ -27,12 +28,8 @@ export function writeRunState(dataDir: string, state: RunState): void {
 export function readRunState(dataDir: string): RunState | undefined {
   if (!existsSync(fileOf(dataDir))) return undefined
   const state: RunState = JSON.parse(readFileSync(fileOf(dataDir), 'utf8'))
-  try {
-    process.kill(state.pid, 0)
-    return state
-  } catch {
-    return undefined
-  }
+  // After a crash of the machine the number may belong to a stranger.
+  return /node|millrace/.test(commandOf(state.pid)) ? state : undefined
 }
 
 export function removeRunState(dataDir: string): void {
