@@ -79,6 +79,16 @@ export async function runAsProgram(): Promise<void> {
   // bin/millrace holds the other end when it had to look for another Node: without it we stop as on SIGTERM.
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   process.channel?.unref()
+  // The terminal was closed.
+  process.on('SIGHUP', () => process.kill(process.pid, 'SIGTERM'))
+  // Commands that mind no signal still leave by the door, so that local servers are told to end.
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const)
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(128 + number)
+    })
   const code = await runCli(process.argv.slice(2), processIo())
   // What an interrupted command left under way must not keep us.
   process.stdout.write('', () => process.exit(code))
