@@ -1,9 +1,11 @@
 // The Postgres connection pool that all store functions take first, and the one way to run a transaction. postgres.js
 // is the driver; names are resolved through search_path, so one database can hold several namespaces.
-import postgres from 'postgres'
+import type { Sql as DriverSql, TransactionSql as DriverTransaction } from 'postgres'
+import { errorCodeOf, isInfrastructureError } from '../runtime/errors.ts'
+import { postgres } from './postgres-driver.ts'
 
-export type Sql = postgres.Sql<{ bigint: number }>
-export type Transaction = postgres.TransactionSql<{ bigint: number }>
+export type Sql = DriverSql<{ bigint: number }>
+export type Transaction = DriverTransaction<{ bigint: number }>
 /** Either: functions that read or write one statement take this. */
 export type Queryable = Sql | Transaction
 
@@ -47,7 +49,54 @@ export function connectSql(options: {
   }) as Sql
 }
 
-/** Runs `work` in one READ COMMITTED transaction; it commits when `work` resolves and rolls back when it throws. */
+/**
+ * Runs `work` in one READ COMMITTED transaction; it commits when `work` resolves and rolls back when it throws. When
+ * the connection is lost, Postgres has rolled back by itself, and nothing more of this transaction may reach the
+ * driver: it would run on whatever connection has taken its place, its `rollback` in the midst of somebody else's work.
+ */
 export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return sql.begin((tx) => work(tx as Transaction)) as Promise<T>
+  let lost: Error | undefined
+  let isOver = false
+  return new Promise<T>((resolve, reject) => {
+    const lose = (error: Error) => {
+      lost ??= error
+      reject(error)
+    }
+    const run = (tx: Transaction) =>
+      new Promise<T>((done, failed) => {
+        work(guardTransaction(tx, () => lost)).then(done, (error) => {
+          if (lost === undefined && !isConnectionLoss(error)) return failed(error)
+          lose(error)
+          // The driver says so when the connection closes. If it does not, it was another connection's error.
+          setTimeout(() => isOver || failed(error), LOSS_IS_SEEN_MS).unref()
+        })
+      })
+    sql
+      .begin((tx) => run(tx as Transaction))
+      .then((value) => resolve(value as T), lose)
+      .finally(() => {
+        isOver = true
+      })
+  })
+}
+
+const LOSS_IS_SEEN_MS = 5_000
+
+/** The transaction as long as its connection lives. */
+function guardTransaction(tx: Transaction, lost: () => Error | undefined): Transaction {
+  return new Proxy(tx, {
+    apply(target, self, args) {
+      const error = lost()
+      if (error !== undefined) throw error
+      return Reflect.apply(target, self, args)
+    },
+  })
+}
+
+/** Postgres ends the connection after what it calls fatal; the driver and Node have codes of their own. */
+function isConnectionLoss(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  const severity: unknown = Reflect.get(error, 'severity_local') ?? Reflect.get(error, 'severity')
+  if (typeof severity === 'string') return severity === 'FATAL' || severity === 'PANIC'
+  return /^[A-Z_]{6,}$/.test(errorCodeOf(error)) && isInfrastructureError(error)
 }
