@@ -4,7 +4,7 @@ import { addressHash, addressOf, isOnAllowList } from '../../domain/addresses.ts
 import { renderTemplate } from '../../domain/template.ts'
 import { makeUnsubscribeToken } from '../../domain/unsubscribe.ts'
 import type { QueueContract } from '../../queues/define.ts'
-import { fail, PermanentError, RetryLater } from '../../runtime/errors.ts'
+import { fail, isInfrastructureError, PermanentError, RetryLater } from '../../runtime/errors.ts'
 import type { DeliveryJob } from '../../schema/jobs.ts'
 import { type MessageParts, readMessageParts } from '../../store/campaigns.ts'
 import { claimDelivery, type DeliveryState, deliveryRowKey, recordDelivery } from '../../store/deliveries.ts'
@@ -156,6 +156,10 @@ async function record(held: Held, outcome: SendOutcome, address: string, info: J
   }
 }
 
+/**
+ * Records how it ended. What was sent is known only here: while Postgres is away this waits for it, within the lease,
+ * rather than leave a message whose outcome is known as unknown.
+ */
 async function finish(
   held: Held,
   state: DeliveryState,
@@ -163,6 +167,15 @@ async function finish(
   providerMessageId?: string,
 ): Promise<void> {
   const { job, attempt, deps } = held
-  const written = await recordDelivery(deps.sql, job, { attempt, state, reason, providerMessageId })
-  deps.metrics.deliveries.inc({ channel: job.channel, outcome: written ? state : 'fenced' })
+  const giveUpAt = Date.now() + deps.config.deliverLeaseMs / 2
+  for (;;) {
+    try {
+      const written = await recordDelivery(deps.sql, job, { attempt, state, reason, providerMessageId })
+      deps.metrics.deliveries.inc({ channel: job.channel, outcome: written ? state : 'fenced' })
+      return
+    } catch (error) {
+      if (!isInfrastructureError(error) || Date.now() > giveUpAt) throw error
+      await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 200))
+    }
+  }
 }
