@@ -2,8 +2,8 @@
 // disk, so nothing of it is lost, and every pool goes on by itself.
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Deployment, startDeployment } from '../support/deployment.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { type Deployment, startDeployment } from './deployment.ts'
 import { judgeDeliveries, judgeEvents, printTable } from './judge.ts'
 import { openLedger } from './ledger.ts'
 import { BUYERS, buyerIdentities, runLoad, shopping } from './load.ts'

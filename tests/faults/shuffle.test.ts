@@ -5,7 +5,7 @@ import { createRandom } from '../../cli/demo/random.ts'
 import { openBatchSender } from '../../cli/demo/send.ts'
 import { generateShop } from '../../cli/demo/shop.ts'
 import { type PoolProcess, startPoolProcess } from '../../cli/local/children.ts'
-import { type Deployment, startDeployment } from './deployment.ts'
+import { type Deployment, startDeployment } from '../support/deployment.ts'
 import { printTable } from './judge.ts'
 import { differences, type Snapshot, snapshotPeople } from './people-snapshot.ts'
 

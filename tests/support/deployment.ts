@@ -1,5 +1,5 @@
 // A whole deployment with servers of its own, which a fault test may kill: short locks and leases, so that recovery is
-// quick, the demo's segment and campaign, and the connections to look inside. Used by the tests of this folder.
+// quick, the demo's segment and campaign, and the connections to look inside. Used by tests/faults and tests/flow.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { connectConsumer, whenReady } from '../../queues/connection.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
 import { connectSql, type Sql } from '../../store/sql.ts'
-import { waitFor } from '../support/wait-for.ts'
+import { waitFor } from './wait-for.ts'
 
 export type Deployment = {
   stack: Stack
