@@ -75,12 +75,15 @@ export async function runLoad(options: {
   connections: number
   eventsPerSecond: number
   isEnough(acked: number): boolean
+  /** Told whenever the number of requests without an answer changes. */
+  onInFlight?(requests: number): void
 }): Promise<LoadTotals> {
   const { ledger, messages, batchSize, connections } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections * 2 })
   const totals: LoadTotals = { acked: 0, refused: 0, retried: 0, requests: 0 }
   const startedAt = Date.now()
   let taken = 0
+  let inFlight = 0
   const next = (): Message[] => {
     const batch: Message[] = []
     while (batch.length < batchSize) {
@@ -99,7 +102,9 @@ export async function runLoad(options: {
     for (let attempt = 0; ; attempt++) {
       totals.requests += 1
       const url = options.httpUrls[(line + attempt) % options.httpUrls.length] ?? ''
+      options.onInFlight?.(++inFlight)
       const outcome = await post(agent, url, options.writeKey, batch)
+      options.onInFlight?.(--inFlight)
       await ledger.answered(ids, outcome)
       if (outcome === 'unknown') {
         totals.retried += 1
