@@ -25,6 +25,20 @@ export function parseEventTime(text: string): number | undefined {
   return utc(year, month, day) + hour * 3_600_000 + minute * 60_000 + second * 1000 + ms - offsetMs
 }
 
+const RECENT = 64
+const recentMs: number[] = Array.from({ length: RECENT }, () => Number.NaN)
+const recentText: string[] = Array.from({ length: RECENT }, () => '')
+
+/** As Date.toISOString, remembering recent answers: neighbours often share a time, and every event needs several texts. */
+export function isoTime(ms: number): string {
+  const slot = Math.abs(ms) % RECENT
+  if (recentMs[slot] === ms) return recentText[slot] ?? ''
+  const text = new Date(ms).toISOString()
+  recentMs[slot] = ms
+  recentText[slot] = text
+  return text
+}
+
 function daysIn(year: number, month: number): number {
   if (month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)) return 29
   return DAYS_IN_MONTH[month - 1] ?? 0

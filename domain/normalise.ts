@@ -3,7 +3,7 @@
 import type { CollectedRequest } from '../schema/collected.ts'
 import { EVENT_TYPES, type EventType, MARKS, type NormalEvent } from '../schema/event.ts'
 import { enrich, objectOf, textOf } from './enrich.ts'
-import { parseEventTime } from './event-time.ts'
+import { isoTime, parseEventTime } from './event-time.ts'
 import { isBlockedId } from './identity.ts'
 import { normaliseCurrency, toMinorUnits } from './money.ts'
 import { payloadHash } from './payload-hash.ts'
@@ -64,52 +64,50 @@ export function normalise(message: Message, request: Request, futureToleranceMs:
   if (messageId === undefined) throw new TypeError('messageId is missing')
   const sentContext = objectOf(message.context ?? request.context)
   const integrations = message.integrations ?? request.integrations
-  const hash = payloadHash({ ...message, context: sentContext, integrations }, SAID)
+  const hash = payloadHash(message, SAID, { context: sentContext, integrations })
   const { context, marks, landing } = enrich(sentContext, request)
   const when = eventTime(message, request.receivedAt, futureToleranceMs)
   const said = objectOf(type === 'identify' || type === 'group' ? message.traits : message.properties)
-  const ids = idsOf(message)
   const name = type === 'track' ? message.event : type === 'page' || type === 'screen' ? message.name : ''
   const purchase = type === 'track' && name === PURCHASE ? purchaseValue(said) : undefined
-  return {
+  const event: NormalEvent = {
     messageId,
     hash,
     sourceId: request.sourceId,
     type,
     name: (textOf(name) ?? '').slice(0, MAX_NAME_CHARS),
-    ...ids.kept,
     time: when.time,
     receivedAt: request.receivedAt,
-    ...purchase?.money,
     marks: marks | when.marks,
-    ...(type === 'identify' ? { traits: said } : {}),
     properties: JSON.stringify(said),
-    envelope: JSON.stringify({
-      ...restOf(message, HELD_BY_TYPE[type]),
-      originalTimestamp: message.originalTimestamp ?? when.asWritten,
-      sentAt: request.sentAt === undefined ? undefined : new Date(request.sentAt).toISOString(),
-      context,
-      integrations,
-      millrace: { landing, ignoredUserId: ids.ignored, note: purchase?.note },
-    }),
+    envelope: '',
   }
+  const ignoredUserId = addIds(event, message)
+  if (purchase?.money !== undefined) {
+    event.value = purchase.money.value
+    event.currency = purchase.money.currency
+  }
+  if (type === 'identify') event.traits = said
+  const envelope = restOf(message, HELD_BY_TYPE[type])
+  envelope.originalTimestamp = message.originalTimestamp ?? when.asWritten
+  if (request.sentAt !== undefined) envelope.sentAt = isoTime(request.sentAt)
+  envelope.context = context
+  envelope.integrations = integrations
+  envelope.millrace = { landing, ignoredUserId, note: purchase?.note }
+  event.envelope = JSON.stringify(envelope)
+  return event
 }
 
-/** A user id that stands for nobody ("null", "guest") beside an anonymous id does not count. */
-function idsOf(message: Message): {
-  kept: { userId?: string; anonymousId?: string; previousId?: string }
-  ignored?: string
-} {
-  const kept: { userId?: string; anonymousId?: string; previousId?: string } = {}
+/** Adds who it is about. A user id that stands for nobody ("null", "guest") beside an anonymous id does not count: it is returned. */
+function addIds(event: NormalEvent, message: Message): string | undefined {
+  const userId = idText(message.userId)
   const anonymousId = idText(message.anonymousId)
   const previousId = idText(message.previousId)
-  const userId = idText(message.userId)
-  if (anonymousId !== undefined) kept.anonymousId = anonymousId
-  if (previousId !== undefined) kept.previousId = previousId
-  if (userId === undefined) return { kept }
-  if (anonymousId !== undefined && isBlockedId(userId)) return { kept, ignored: userId }
-  kept.userId = userId
-  return { kept }
+  const ignored = userId !== undefined && anonymousId !== undefined && isBlockedId(userId)
+  if (userId !== undefined && !ignored) event.userId = userId
+  if (anonymousId !== undefined) event.anonymousId = anonymousId
+  if (previousId !== undefined) event.previousId = previousId
+  return ignored ? userId : undefined
 }
 
 function idText(value: unknown): string | undefined {

@@ -14,12 +14,19 @@ const SEED_B = 0x9747b28c | 0
 let a = 0
 let b = 0
 
-/** Signed 64-bit decimal string of the values of `fields` in `message`; absent and null fields do not count. */
-export function payloadHash(message: Record<string, unknown>, fields: readonly string[]): string {
+/**
+ * Signed 64-bit decimal string of the values of `fields` in `message`, or in `instead` where that has the field; absent
+ * and null fields do not count.
+ */
+export function payloadHash(
+  message: Record<string, unknown>,
+  fields: readonly string[],
+  instead: Record<string, unknown> = {},
+): string {
   let sumA = 0
   let sumB = 0
   for (const field of fields) {
-    const value = message[field]
+    const value = field in instead ? instead[field] : message[field]
     if (value === undefined || value === null) continue
     hashMember(field, value)
     sumA = (sumA + mix(a)) | 0

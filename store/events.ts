@@ -1,5 +1,6 @@
 // The events table family: staging by COPY, the exactly-once insert, event names as numbers, partitions on demand.
 import { once } from 'node:events'
+import { isoTime } from '../domain/event-time.ts'
 import type { NormalEvent } from '../schema/event.ts'
 import { intArray } from './arrays.ts'
 import type { Queryable, Sql, Transaction } from './sql.ts'
@@ -94,23 +95,11 @@ const CHUNK_ROWS = 500
 /** A row of the events table in COPY's text form. */
 export function encodeEvent(row: EventRow): string {
   const e = row.event
-  return `${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${isoOf(e.time)}\t${isoOf(e.receivedAt)}\t${tailOf(e)}`
+  return `${row.bucket}\t${row.eventId}\t${e.sourceId}\t${e.marks}\t${row.profileId}\t${isoTime(e.time)}\t${isoTime(e.receivedAt)}\t${tailOf(e)}`
 }
 
 function tailOf(e: NormalEvent): string {
   return `${e.value ?? '\\N'}\t${e.currency ?? '\\N'}\t${escapeCopy(e.messageId)}\t${escapeOrNull(e.userId)}\t${escapeOrNull(e.anonymousId)}\t${escapeCopy(e.properties)}\t${escapeCopy(e.envelope)}\n`
-}
-
-let isoMs = Number.NaN
-let iso = ''
-
-/** Times of neighbours are often the same, and writing one costs more than all other fields of a row together. */
-function isoOf(ms: number): string {
-  if (ms !== isoMs) {
-    isoMs = ms
-    iso = new Date(ms).toISOString()
-  }
-  return iso
 }
 
 const COPY_SPECIAL = /[\\\t\n\r]/

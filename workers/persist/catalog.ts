@@ -1,12 +1,13 @@
 // What a persist process remembers of the database between groups: numbers of event names and which event partitions
 // exist. Both only grow (until retention drops a partition), are small, and are asked for in one statement when missing.
-
+import { BUCKET_RANGES } from '../../domain/buckets.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import { ensureEventPartitions, numberEventNames, weekOf } from '../../store/events.ts'
 import type { Sql } from '../../store/sql.ts'
 
 /** New names one source may bring; beyond it events count under the name '' and keep their text in the envelope. */
 const MAX_NAMES_PER_SOURCE = 10_000
+const DAY_MS = 86_400_000
 
 export type Catalog = {
   /** The number of each event's name; names that are new get one. */
@@ -17,7 +18,7 @@ export type Catalog = {
 
 export function openCatalog(sql: Sql): Catalog {
   const numbers = new Map<string, number>()
-  let partitions = new Set<string>()
+  let partitions = new Set<number>()
 
   return {
     async eventIds(events) {
@@ -37,12 +38,12 @@ export function openCatalog(sql: Sql): Catalog {
     },
 
     async ensurePartitions(rows) {
-      const missing = new Map<string, { range: number; week: string }>()
+      const missing = new Map<number, { range: number; week: string }>()
       for (const { bucket, timeMs } of rows) {
         const range = bucket >> 6
-        const week = weekOf(timeMs)
-        const key = `${range} ${week}`
-        if (!partitions.has(key)) missing.set(key, { range, week })
+        // Weeks begin on Monday: the one of 1970-01-01, a Thursday, began three days before.
+        const key = Math.floor((timeMs / DAY_MS + 3) / 7) * BUCKET_RANGES + range
+        if (!partitions.has(key)) missing.set(key, { range, week: weekOf(timeMs) })
       }
       if (missing.size === 0) return
       await ensureEventPartitions(sql, [...missing.values()])
