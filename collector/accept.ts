@@ -12,7 +12,7 @@ import { fail } from '../runtime/errors.ts'
 import type { CollectedRequest } from '../schema/collected.ts'
 
 /** A job stays small enough to parse, retry and look at, and large enough to carry its overhead. */
-const JOB_MAX_BYTES = 128 * 1024
+const JOB_MAX_BYTES = 256 * 1024
 const JOB_MAX_EVENTS = 500
 /** One write to Redis: a few jobs at most, so that a slow one does not hold up many requests. */
 const WRITE_MAX_BYTES = 4 * JOB_MAX_BYTES

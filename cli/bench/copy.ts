@@ -55,7 +55,7 @@ function encode(rows: number, users: number, nowMs: number): Buffer[] {
   let lines: string[] = []
   const request = { sourceId: 1, receivedAt: nowMs }
   for (let i = 0; i < rows; i++) {
-    const event = normalise(JSON.parse(eventText('copy', i, users, nowMs)), request, 300_000)
+    const event = normalise(JSON.parse(eventText('server', 'copy', i, { users, nowMs })), request, 300_000)
     const bucket = bucketOf(event.userId ?? '')
     const profileId = (Number.parseInt((event.userId ?? '').slice(5), 10) + 1) * 1024 + bucket
     lines.push(

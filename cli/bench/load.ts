@@ -6,7 +6,7 @@ const NAMES = [
   'Product Viewed',
   'Product Added',
   'Products Searched',
-  'Order Completed',
+  'Product Added',
   'Product Viewed',
   'Cart Viewed',
   'Product Viewed',
@@ -17,15 +17,28 @@ const AGENTS = [
   'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
 ]
 
-/** One event of a known user as JSON text, about 450 bytes; `number` makes its id unique within `run`. */
-export function eventText(run: string, number: number, users: number, nowMs: number): string {
-  // Four events of one visit follow each other, as SDKs send them; visits jump about between all users.
+/** What sends: servers in batches (as the Segment Node SDK does), browsers one event a request. */
+export type Sender = 'server' | 'browser'
+
+/** One event of a known user as JSON text, as its sender writes it; `number` makes its id unique within `run`. */
+export function eventText(
+  sender: Sender,
+  run: string,
+  number: number,
+  options: { users: number; nowMs: number },
+): string {
+  // Four events of one visit follow each other; visits jump about between all users.
   const visit = Math.floor(number / 4)
-  const user = (visit * 7919) % users
+  const user = (visit * 7919) % options.users
   const product = (number * 31) % 100
-  const name = NAMES[number % NAMES.length]
-  const money = name === 'Order Completed' ? `,"revenue":${19 + (number % 80)}.99,"currency":"USD"` : ''
-  return `{"type":"track","messageId":"${run}-${number}","event":"${name}","userId":"user-${user}","anonymousId":"device-${user}","timestamp":"${new Date(nowMs).toISOString()}","properties":{"product_id":"p-${product}","name":"Product ${product}","category":"home","price":19.99,"quantity":1${money}},"context":{"library":{"name":"analytics-node","version":"3.1.0"},"userAgent":"${AGENTS[user % 2]}","locale":"en-US","page":{"path":"/p/${product}","url":"https://shop.example/p/${product}"}}}`
+  // One event in 32 is an order, at any user: about what shops see.
+  const order = (Math.imul(number, 0x9e3779b1) >>> 16) % 32 === 0
+  const name = order ? 'Order Completed' : NAMES[number % NAMES.length]
+  const money = order ? `,"revenue":${19 + (number % 80)}.99,"currency":"USD"` : ''
+  const said = `"messageId":"${run}-${number}","event":"${name}","userId":"user-${user}","timestamp":"${new Date(options.nowMs).toISOString()}","type":"track","properties":{"product_id":"p-${product}","name":"Product ${product}","category":"home","price":19.99,"quantity":1${money}}`
+  return sender === 'server'
+    ? `{${said},"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"}},"integrations":{},"_metadata":{"nodeVersion":"24.21.0","jsRuntime":"node"}}`
+    : `{${said},"anonymousId":"device-${user}","context":{"library":{"name":"analytics.js","version":"next-1.84.3"},"userAgent":"${AGENTS[user % 2]}","locale":"en-US","timezone":"Europe/Berlin","page":{"path":"/p/${product}","referrer":"","search":"","title":"Product ${product}","url":"https://shop.example/p/${product}"}},"integrations":{}}`
 }
 
 export type HttpLoad = {

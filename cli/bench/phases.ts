@@ -16,7 +16,8 @@ let sequence = 0
 function batchText(bench: Bench): string {
   const now = Date.now()
   const events: string[] = []
-  for (let i = 0; i < BATCH; i++) events.push(eventText(bench.run, sequence++, bench.users, now))
+  for (let i = 0; i < BATCH; i++)
+    events.push(eventText('server', bench.run, sequence++, { users: bench.users, nowMs: now }))
   return `{"batch":[${events.join(',')}]}`
 }
 
@@ -104,7 +105,7 @@ export async function singleEvents(bench: Bench, seconds: number, connections: n
   let shed = 0
   const lane = async () => {
     while (performance.now() < until) {
-      const body = eventText(bench.run, sequence++, bench.users, Date.now())
+      const body = eventText('browser', bench.run, sequence++, { users: bench.users, nowMs: Date.now() })
       const startedAt = performance.now()
       shed += await postAccepted(load, '/v1/track', body)
       accepted += 1
