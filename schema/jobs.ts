@@ -21,6 +21,11 @@ export const TouchedUsers = Type.Object({
     Type.Literal('erased'),
   ]),
   profileIds: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1, maxItems: 20000 }),
+  /**
+   * For each of `profileIds` the numbers of the event names behind it, so that an event no rule asks for costs no
+   * evaluation. Empty = evaluate whatever it was; absent = so for all.
+   */
+  eventIds: Type.Optional(Type.Array(Type.Array(Type.Integer({ minimum: 0 })), { maxItems: 20000 })),
   /** Earliest receipt of the events behind it (ms), for event-to-membership latency. */
   receivedAt: Type.Number(),
 })

@@ -9,24 +9,34 @@ import type { Queryable } from './sql.ts'
 
 export type ScanScope = { profileIds: number[]; bucketFrom: number; bucketTo: number; asOfMs: number }
 
-/** Value of each scan for each profile that has any event in it; absent = EMPTY_SCAN. */
+type EventNames = Pick<Scan, 'type' | 'event'>
+
+/** Value of each scan for each profile that has any event in it; absent = EMPTY_SCAN. `eventIds` = those of `scans`. */
 export async function runScans(
   sql: Queryable,
   scans: Scan[],
   scope: ScanScope,
+  eventIds?: EventIds,
 ): Promise<Map<string, Map<number, ScanValue>>> {
   const results = new Map<string, Map<number, ScanValue>>()
   if (scope.profileIds.length === 0) return results
-  const eventIds = await readEventIds(sql, scans)
+  const numbers = eventIds ?? (await readEventIds(sql, scans))
   for (const scan of scans) {
-    const ids = eventIds.get(`${scan.type}\u0000${scan.event}`) ?? []
+    const ids = numbers.get(keyOf(scan)) ?? []
     results.set(scan.key, ids.length === 0 ? new Map() : await runScan(sql, scan, ids, scope))
   }
   return results
 }
 
+/** Numbers of event names, by type and name. */
+export type EventIds = Map<string, number[]>
+
+function keyOf({ type, event }: EventNames): string {
+  return `${type}\u0000${event}`
+}
+
 /** Numbers of the event names; a page, screen or identify condition without a name means all of that type. */
-async function readEventIds(sql: Queryable, scans: Scan[]): Promise<Map<string, number[]>> {
+export async function readEventIds(sql: Queryable, scans: EventNames[]): Promise<EventIds> {
   const rows = await sql<{ type: string; event: string; event_ids: number[] }[]>`
     select wanted.type, wanted.event, array_agg(n.event_id) as event_ids
     from (
@@ -35,7 +45,7 @@ async function readEventIds(sql: Queryable, scans: Scan[]): Promise<Map<string, 
     ) wanted
     join event_names n on n.type = wanted.type and (n.name = wanted.event or (wanted.event = '' and wanted.type <> 'track'))
     group by wanted.type, wanted.event`
-  return new Map(rows.map((row) => [`${row.type}\u0000${row.event}`, row.event_ids]))
+  return new Map(rows.map((row) => [keyOf(row), row.event_ids]))
 }
 
 async function runScan(

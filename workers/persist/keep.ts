@@ -14,8 +14,13 @@ import { conflictingEvent } from './failed.ts'
 import type { IdCache } from './id-cache.ts'
 import { finishPeople, type People, resolvePeople } from './people.ts'
 
-/** Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2). */
-export type Touched = { profileId: number; reason: 'event' | 'late' | 'merged' }
+/**
+ * Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2).
+ * `eventIds` = the numbers of what is new; empty = to be evaluated whatever it is: a new profile, which is in every
+ * segment of those who never did something, one that got another's history, or one whose rows were kept by an attempt
+ * that may not have told anybody.
+ */
+export type Touched = { profileId: number; reason: 'event' | 'late' | 'merged'; eventIds: number[] }
 export type Kept = {
   events: number
   duplicates: number
@@ -53,7 +58,7 @@ export async function keepEvents(sql: Sql, memory: Memory, events: NormalEvent[]
       duplicates: before.size - seenBefore.filter((row) => row.conflict).length + repeated,
       conflicts: conflicts.length,
       failed: 0,
-      touched: await touchedOf(tx, rows, people),
+      touched: await touchedOf(tx, rows, before, people),
     }
     return { kept, people }
   })
@@ -85,14 +90,38 @@ function toRows(events: NormalEvent[], eventIds: number[], profileOf: Map<IdKey,
   })
 }
 
-async function touchedOf(tx: Transaction, rows: EventRow[], people: People): Promise<Touched[]> {
+async function touchedOf(
+  tx: Transaction,
+  rows: EventRow[],
+  before: Set<number>,
+  people: People,
+): Promise<Touched[]> {
   const touched = new Map<number, Touched>()
-  for (const { event, profileId } of rows) {
+  const { newProfiles, merges, moves } = people.resolution
+  const whatever = new Set(
+    [
+      ...newProfiles.map(({ ref }) => ref),
+      ...merges.map(({ winner }) => winner),
+      ...moves.flatMap(({ from, to }) => [from, to]),
+    ].map(people.numberOf),
+  )
+  rows.forEach(({ event, eventId, profileId }, ord) => {
+    if (before.has(ord)) whatever.add(profileId)
     const reason = event.receivedAt - event.time > LATE_MS ? 'late' : 'event'
-    if (touched.get(profileId)?.reason !== 'event') touched.set(profileId, { profileId, reason })
+    const known = touched.get(profileId)
+    if (known === undefined) {
+      touched.set(profileId, { profileId, reason, eventIds: [eventId] })
+      return
+    }
+    if (reason === 'event') known.reason = 'event'
+    if (!known.eventIds.includes(eventId)) known.eventIds.push(eventId)
+  })
+  for (const profileId of whatever) {
+    const known = touched.get(profileId)
+    if (known !== undefined) known.eventIds = []
   }
   // Also those an earlier attempt of this group merged away: found by the log, not by what this attempt did.
   for (const profileId of await recentLosers(tx, people.linkingProfiles))
-    touched.set(profileId, { profileId, reason: 'merged' })
+    touched.set(profileId, { profileId, reason: 'merged', eventIds: [] })
   return [...touched.values()]
 }

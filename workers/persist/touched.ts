@@ -5,7 +5,7 @@ import { shardOfProfile } from '../../domain/buckets.ts'
 import { segment } from '../../queues/pipeline.ts'
 import type { NormalBatch } from '../../schema/event.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
-import type { Kept, Touched } from './keep.ts'
+import type { Kept } from './keep.ts'
 
 /** Arguments of `send`: the queue and its messages. */
 export function touchedBatches(
@@ -23,20 +23,17 @@ export function touchedBatches(
   const messages: TouchedUsers[] = []
   const byReason = Map.groupBy(kept.touched, (touched) => touched.reason)
   for (const [reason, list] of byReason) {
-    for (const [shard, profileIds] of byShard(list, shards)) {
-      messages.push({ v: 1, batchId: `${groupId}-${reason}`, shard, reason, profileIds, receivedAt })
+    for (const [shard, touched] of Map.groupBy(list, (one) => shardOfProfile(one.profileId, shards))) {
+      messages.push({
+        v: 1,
+        batchId: `${groupId}-${reason}`,
+        shard,
+        reason,
+        profileIds: touched.map((one) => one.profileId),
+        eventIds: touched.map((one) => one.eventIds),
+        receivedAt,
+      })
     }
   }
   return [segment, messages]
-}
-
-function byShard(list: Touched[], shards: number): Map<number, number[]> {
-  const profilesOf = new Map<number, number[]>()
-  for (const { profileId } of list) {
-    const shard = shardOfProfile(profileId, shards)
-    const profileIds = profilesOf.get(shard)
-    if (profileIds === undefined) profilesOf.set(shard, [profileId])
-    else profileIds.push(profileId)
-  }
-  return profilesOf
 }

@@ -14,11 +14,18 @@ import {
   writeChanges,
   writeTimers,
 } from '../../store/memberships.ts'
-import { runScans } from '../../store/scans.ts'
+import { readEventIds, runScans } from '../../store/scans.ts'
 import { type LiveSegment, liveSegments, segmentsGeneration } from '../../store/segments.ts'
 import { inTransaction, type Queryable, type Sql } from '../../store/sql.ts'
 
-export type PassInput = { shards: number; reasons: Map<number, TouchedUsers['reason']>; clock: Clock }
+export type PassInput = {
+  shards: number
+  /** The profiles to evaluate, and what a change of each is put down to. */
+  reasons: Map<number, TouchedUsers['reason']>
+  /** What new events a profile has, by their numbers: without one that a rule asks for it is left out. Absent = evaluate. */
+  eventIds?: Map<number, ReadonlySet<number>>
+  clock: Clock
+}
 export type PassResult = {
   /** Shards that another process was writing: their profiles were left out and wait for the next pass. */
   busyShards: Set<number>
@@ -46,6 +53,9 @@ export function createSegmentCatalog(): SegmentCatalog {
   }
 }
 
+/** Only identify changes traits. */
+const STATES_TRAITS = { type: 'identify', event: '' } as const
+
 export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Promise<PassResult> {
   return inTransaction(sql, async (tx) => {
     const wanted = [
@@ -53,22 +63,24 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     ]
     const locked = new Set(await tryLockShards(tx, wanted))
     const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
-    const profileIds = [...input.reasons.keys()].filter((profileId) =>
-      locked.has(shardOfProfile(profileId, input.shards)),
-    )
     const segments = await catalog.current(tx)
+    const scansOfAll = distinctScans(segments)
+    const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
+    const eventIds = await readEventIds(tx, needsTraits ? [...scansOfAll, STATES_TRAITS] : scansOfAll)
+    const asked = new Set([...eventIds.values()].flat())
+    const profileIds = [...input.reasons.keys()].filter(
+      (profileId) =>
+        locked.has(shardOfProfile(profileId, input.shards)) &&
+        isAskedFor(input.eventIds?.get(profileId), asked),
+    )
     // Taken after the locks: what was committed before it is seen by the statements below.
     const asOfMs = input.clock.now()
     const { from, to } = rangeOf([...locked], input.shards)
-    const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
+    if (profileIds.length === 0) return { busyShards, asOfMs, changes: [], memberships: new Map() }
     const states = await readProfileStates(tx, profileIds, needsTraits)
     const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
-    const scans = await runScans(tx, distinctScans(segments), {
-      profileIds: living,
-      bucketFrom: from,
-      bucketTo: to,
-      asOfMs,
-    })
+    const scope = { profileIds: living, bucketFrom: from, bucketTo: to, asOfMs }
+    const scans = await runScans(tx, scansOfAll, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
     const outcome = states.map((state) =>
       evaluate(state, { segments, scans, members, asOfMs, reasons: input.reasons }),
@@ -81,6 +93,12 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     )
     return { busyShards, asOfMs, changes, memberships: changedMemberships(changes, members) }
   })
+}
+
+function isAskedFor(eventIds: ReadonlySet<number> | undefined, asked: ReadonlySet<number>): boolean {
+  if (eventIds === undefined) return true
+  for (const eventId of eventIds) if (asked.has(eventId)) return true
+  return false
 }
 
 /** The buckets that a set of shards lies within: what partitions can be pruned by. */

@@ -41,8 +41,12 @@ export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
 
 /** Evaluates and announces; returns the shards that another process was writing. */
 async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]): Promise<Set<number>> {
-  const reasons = mergeReasons(batches)
-  const result = await runPass(deps.sql, catalog, { shards: deps.config.shards, reasons, clock: deps.clock })
+  const result = await runPass(deps.sql, catalog, {
+    shards: deps.config.shards,
+    reasons: mergeReasons(batches),
+    eventIds: mergeEventIds(batches),
+    clock: deps.clock,
+  })
   for (const change of result.changes) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
@@ -78,4 +82,21 @@ function mergeReasons(batches: TouchedUsers[]): Map<number, TouchedUsers['reason
     }
   }
   return reasons
+}
+
+/** Event numbers of the profiles that all their batches give them for: one that does not has to be evaluated. */
+function mergeEventIds(batches: TouchedUsers[]): Map<number, Set<number>> {
+  const merged = new Map<number, Set<number>>()
+  const whatever = new Set<number>()
+  for (const { profileIds, eventIds } of batches) {
+    profileIds.forEach((profileId, i) => {
+      const added = eventIds?.[i] ?? []
+      if (added.length === 0) whatever.add(profileId)
+      const known = merged.get(profileId)
+      if (known === undefined) merged.set(profileId, new Set(added))
+      else for (const eventId of added) known.add(eventId)
+    })
+  }
+  for (const profileId of whatever) merged.delete(profileId)
+  return merged
 }
