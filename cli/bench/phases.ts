@@ -11,6 +11,8 @@ import { cpuSecondsOf, cpuSecondsOfTree, histogramQuantile, quantile, readHistog
 export type Bench = { stack: Stack; sql: Sql; redis: Redis; writeKey: string; users: number; run: string }
 
 const BATCH = 100
+/** Batches under way at once. */
+const LANES = 16
 let sequence = 0
 
 function batchText(bench: Bench): string {
@@ -41,7 +43,7 @@ export type EndToEnd = {
 
 /** From the first request until the last row is in Postgres; also waits until every queue is empty. */
 export async function endToEnd(bench: Bench, events: number): Promise<EndToEnd> {
-  const load = open(bench, 8)
+  const load = open(bench, LANES)
   const before = await keptEvents(bench)
   const cpuBefore = readCpu(bench)
   const startedAt = performance.now()
@@ -53,7 +55,7 @@ export async function endToEnd(bench: Bench, events: number): Promise<EndToEnd> 
       shed += await postAccepted(load, '/v1/batch', batchText(bench))
     }
   }
-  await Promise.all(Array.from({ length: 8 }, lane))
+  await Promise.all(Array.from({ length: LANES }, lane))
   // The counter goes up after the commit; counting rows would cost what is being measured.
   while ((await keptEvents(bench)) < before + events) await new Promise((resolve) => setTimeout(resolve, 50))
   const seconds = (performance.now() - startedAt) / 1000

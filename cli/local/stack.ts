@@ -15,11 +15,11 @@ import { readLocalSecrets } from './secrets.ts'
 import { choosePort, type LogLine } from './server.ts'
 import { type Sinks, startSinks } from './sinks.ts'
 
-/** Few processes, split where the load is: the edge, the hot hops, everything else. */
+/** Few processes, each with about the same load: one hop must not keep the next one's event loop busy. */
 export const DEFAULT_PROCESSES: string[][] = [
   ['collector', 'api', 'dashboard'],
-  ['ingest', 'persist'],
-  ['segment', 'deliver', 'archive', 'schedule', 'exporter'],
+  ['ingest', 'archive', 'schedule', 'exporter'],
+  ['persist', 'segment', 'deliver'],
 ]
 
 export type Stack = {

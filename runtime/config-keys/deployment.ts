@@ -185,7 +185,7 @@ export const DEPLOYMENT_KEYS = {
     env: 'MILLRACE_POSTGRES_POOL_SIZE',
     kind: 'int',
     default: '6',
-    min: 1,
+    min: 2,
     max: 200,
     why: 'connections a process',
   },

@@ -16,11 +16,14 @@ import { IdentityRace } from './people.ts'
 import { touchedBatches } from './touched.ts'
 
 /** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */
-const GROUP_EVENTS = 4000
+const GROUP_EVENTS = 5000
 /** How long the first job of a group waits for others when the pool is idle. */
 const GROUP_WAIT_MS = 8
-/** One group encodes while the other is in Postgres. */
-const PARALLEL_GROUPS = 2
+/**
+ * Groups under way: some encode while others are in Postgres or wait for its disk. Each holds a connection and may need
+ * one more for a moment (a missing partition), so one always stays free.
+ */
+const PARALLEL_GROUPS = 4
 const IDENTITY_RACE_TRIES = 10
 
 type Deps = PoolDeps<typeof segment>
@@ -32,7 +35,7 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
       weigh: (batch) => batch.events.length,
       maxWeight: GROUP_EVENTS,
       maxWaitMs: GROUP_WAIT_MS,
-      parallel: PARALLEL_GROUPS,
+      parallel: Math.min(PARALLEL_GROUPS, deps.config.postgresPoolSize - 1),
     },
     async (batches) => {
       const events = batches.flatMap((batch) => batch.events)
