@@ -71,6 +71,8 @@ async function copyLines(
 ): Promise<void> {
   const stream = await copy.writable()
   const done = once(stream, 'finish')
+  // Whichever of the two nobody waits for any more when the connection is lost must not end the process.
+  done.catch(() => {})
   // The driver resolves the query when the stream opens and then reports a failed COPY to its spent `reject`, so that
   // nothing would ever settle: this is where we hear of it.
   const failed = new Promise<never>((_, reject) => {

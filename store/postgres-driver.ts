@@ -1,6 +1,7 @@
-// postgres.js, with one fault of 3.4.9 mended as it is loaded (porsager/postgres#1154, #1208): a statement that is
-// written to a connection Postgres has just closed throws outside of every promise, which ends the process, and what
-// was still to be written on it keeps the next connection from saying hello. Used by store/sql.ts alone.
+// postgres.js, with faults of 3.4.9 mended as it is loaded (porsager/postgres#1154, #1208): a statement that is
+// written to a connection Postgres has just closed throws outside of every promise, which ends the process; what was
+// still to be written on it keeps the next connection from saying hello; and the word it closed with is told to the
+// first query of the next connection. Used by store/sql.ts alone.
 import { registerHooks } from 'node:module'
 
 const FILE = '/postgres/src/connection.js'
@@ -15,6 +16,7 @@ const MENDS: readonly (readonly [string, string])[] = [
     'clearImmediate(nextWriteTimer)\n    socket.removeListener',
     'clearImmediate(nextWriteTimer)\n    chunk = nextWriteTimer = null\n    socket.removeListener',
   ],
+  ['      statements = {}\n', '      statements = {}\n      errorResponse = null\n'],
 ]
 
 const hooks = registerHooks({
