@@ -4,6 +4,7 @@
 import type { segment } from '../../queues/pipeline.ts'
 import { errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
+import { isRepeatedMessageId } from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import type { Sql } from '../../store/sql.ts'
 import { coalesceJobs, type JobGroups } from '../coalesce.ts'
@@ -25,11 +26,13 @@ const GROUP_WAIT_MS = 8
  */
 const PARALLEL_GROUPS = 4
 const IDENTITY_RACE_TRIES = 10
+/** Repeats come in waves (a resend, a restart): after one this many groups do not hope that all their ids are new. */
+const WARY_GROUPS = 16
 
 type Deps = PoolDeps<typeof segment>
 
 export function openPersister(deps: Deps): JobGroups<NormalBatch> {
-  const memory: Memory = { catalog: openCatalog(deps.sql), ids: createIdCache() }
+  const memory: Memory = { catalog: openCatalog(deps.sql), ids: createIdCache(), wary: 0 }
   return coalesceJobs<NormalBatch>(
     {
       weigh: (batch) => batch.events.length,
@@ -46,12 +49,23 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
   )
 }
 
-/** One transaction, started again when another group claimed one of its ids or merged one of its profiles meanwhile. */
+/**
+ * One transaction, started again when one of its message ids was there already, another group claimed one of its ids or
+ * merged one of its profiles meanwhile.
+ */
 async function keepOnce(sql: Sql, memory: Memory, events: NormalEvent[]): Promise<Kept> {
+  let wary = memory.wary > 0
   for (let attempt = 1; ; attempt++) {
     try {
-      return await keepEvents(sql, memory, events)
+      const kept = await keepEvents(sql, memory, events, wary)
+      const isRepeat = kept.duplicates + kept.conflicts > 0
+      memory.wary = isRepeat ? WARY_GROUPS : Math.max(0, memory.wary - 1)
+      return kept
     } catch (error) {
+      if (isRepeatedMessageId(error) && !wary) {
+        wary = true
+        continue
+      }
       if (error instanceof IdentityRace && attempt < IDENTITY_RACE_TRIES) continue
       // A partition dropped by retention while its name was cached: look again, once.
       if (errorCodeOf(error) === '23514' && attempt === 1) {

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import { type IdKey, ownerKey } from '../../domain/identity.ts'
 import { fail } from '../../runtime/errors.ts'
 import type { NormalEvent } from '../../schema/event.ts'
-import { claimMessageIds, copyEvents, type EventRow } from '../../store/events.ts'
+import { claimMessageIdsAnew, claimNewMessageIds, copyEvents, type EventRow } from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { recentLosers } from '../../store/identities.ts'
 import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
@@ -29,12 +29,18 @@ export type Kept = {
   touched: Touched[]
 }
 
-/** What a process remembers between groups. */
-export type Memory = { catalog: Catalog; ids: IdCache }
+/** What a process remembers between groups; `wary` = how many groups still look which message ids are there already. */
+export type Memory = { catalog: Catalog; ids: IdCache; wary: number }
 
 const LATE_MS = 24 * 60 * 60 * 1000
 
-export async function keepEvents(sql: Sql, memory: Memory, events: NormalEvent[]): Promise<Kept> {
+/** `wary` = some ids may be there already. If one is and it is not wary, it throws what `isRepeatedMessageId` knows. */
+export async function keepEvents(
+  sql: Sql,
+  memory: Memory,
+  events: NormalEvent[],
+  wary: boolean,
+): Promise<Kept> {
   const { catalog, ids } = memory
   const { unique, conflicting, repeated } = withoutRepeats(events)
   const eventIds = await catalog.eventIds(unique)
@@ -42,7 +48,8 @@ export async function keepEvents(sql: Sql, memory: Memory, events: NormalEvent[]
     const people = await resolvePeople(tx, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)
     await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))
-    const seenBefore = await claimMessageIds(tx, rows)
+    const seenBefore = wary ? await claimMessageIdsAnew(tx, rows) : []
+    if (!wary) await claimNewMessageIds(tx, rows)
     const before = new Set(seenBefore.map((row) => row.ord))
     const fresh = before.size === 0 ? rows : rows.filter((_, ord) => !before.has(ord))
     await copyEvents(tx, fresh)
