@@ -7,8 +7,10 @@ const LOOK_EVERY_MS = 5000
 /** Of one core, between two looks: less is idle, and what an idle process allocates is not worth a collection. */
 const IDLE_SHARE = 0.02
 const IDLE_LOOKS = 2
+/** What the first collection empties, the next one gives back. */
+const COLLECTIONS = 2
 
-/** Collects once each time the process has been idle for 10 s after it was not; does not keep the process alive. */
+/** Collects each time the process has been idle for 10 s after it was not; does not keep the process alive. */
 export function releaseWhenIdle(): { stop(): void } {
   setFlagsFromString('--expose-gc')
   const collect: NodeJS.GCFunction = runInNewContext('gc')
@@ -23,7 +25,7 @@ export function releaseWhenIdle(): { stop(): void } {
     idleLooks = isIdle ? idleLooks + 1 : 0
     if (!isIdle) owes = true
     if (!owes || idleLooks < IDLE_LOOKS) return
-    owes = false
+    owes = idleLooks < IDLE_LOOKS + COLLECTIONS - 1
     collect()
     before = process.cpuUsage()
   }, LOOK_EVERY_MS)

@@ -11,7 +11,8 @@ export type Queryable = Sql | Transaction
 
 /**
  * Opens a pool of at most `max` connections; idle ones close after 6 s, so that a quiet deployment
- * holds few: the driver takes them in turn, and a query now and then would keep all of them.
+ * holds few: the driver takes them in turn, and a query now and then would keep all of them. Each lives for a minute:
+ * a server process keeps what its busiest transaction took, and the page tables of all shared memory it ever saw.
  * Array parameters hold numbers or strings only: the driver mistakes arrays of booleans and dates for their first element.
  * bigint columns come back as numbers: profile numbers and counts stay far below 2^53.
  */
@@ -26,7 +27,7 @@ export function connectSql(options: {
     max: options.max,
     idle_timeout: 6,
     connect_timeout: 10,
-    max_lifetime: 60 * 30,
+    max_lifetime: 60,
     onnotice: () => {},
     transform: { undefined: null },
     connection: {
@@ -57,6 +58,8 @@ export function connectSql(options: {
 export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
   let lost: Error | undefined
   let isOver = false
+  // The driver keeps a connection's last transaction until its next one: it must not keep what that one worked on.
+  let todo = work
   return new Promise<T>((resolve, reject) => {
     const lose = (error: Error) => {
       lost ??= error
@@ -64,7 +67,7 @@ export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>
     }
     const run = (tx: Transaction) =>
       new Promise<T>((done, failed) => {
-        work(guardTransaction(tx, () => lost)).then(done, (error) => {
+        todo(guardTransaction(tx, () => lost)).then(done, (error) => {
           if (lost === undefined && !isConnectionLoss(error)) return failed(error)
           lose(error)
           // The driver says so when the connection closes. If it does not, it was another connection's error.
@@ -76,9 +79,12 @@ export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>
       .then((value) => resolve(value as T), lose)
       .finally(() => {
         isOver = true
+        todo = isDone
       })
   })
 }
+
+const isDone = () => Promise.reject(new Error('this transaction is over'))
 
 const LOSS_IS_SEEN_MS = 5_000
 
