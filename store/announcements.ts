@@ -7,13 +7,17 @@ import type { Queryable } from './sql.ts'
 
 type Row = { change_id: number; segment_id: number; profile_id: number; op: 'enter' | 'exit'; reason: string }
 
-/** Unannounced changes of the given profiles, also those of an earlier attempt. */
+/** Unannounced changes of the given profiles, also those of an earlier attempt. Each looks into its own partition alone. */
 export async function pendingChangesOf(sql: Queryable, profileIds: number[]): Promise<PendingChange[]> {
+  if (profileIds.length === 0) return []
   const rows = await sql<Row[]>`
     select c.change_id, c.segment_id, c.profile_id, c.op, c.reason
-    from membership_changes c
-    where c.announced_at is null
-      and c.profile_id = any(${intArray(profileIds)}::bigint[])
+    from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
+    join lateral (
+      select change_id, segment_id, profile_id, op, reason
+      from membership_changes
+      where bucket = (ids.profile_id & 1023) and profile_id = ids.profile_id and announced_at is null
+    ) c on true
     order by c.change_id`
   return rows.map(toPending)
 }

@@ -30,6 +30,8 @@ export type PassResult = {
   /** Shards that another process was writing: their profiles were left out and wait for the next pass. */
   busyShards: Set<number>
   asOfMs: number
+  /** Profiles that were looked at; the others had no event that a rule asks for. */
+  evaluated: number[]
   changes: MembershipChange[]
   /** Segments of every profile whose memberships changed, for the serving cache. */
   memberships: Map<number, Set<number>>
@@ -76,7 +78,8 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     // Taken after the locks: what was committed before it is seen by the statements below.
     const asOfMs = input.clock.now()
     const { from, to } = rangeOf([...locked], input.shards)
-    if (profileIds.length === 0) return { busyShards, asOfMs, changes: [], memberships: new Map() }
+    if (profileIds.length === 0)
+      return { busyShards, asOfMs, evaluated: [], changes: [], memberships: new Map() }
     const states = await readProfileStates(tx, profileIds, needsTraits)
     const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
     const scope = { profileIds: living, bucketFrom: from, bucketTo: to, asOfMs }
@@ -91,7 +94,13 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
       tx,
       outcome.flatMap((one) => one.timer ?? []),
     )
-    return { busyShards, asOfMs, changes, memberships: changedMemberships(changes, members) }
+    return {
+      busyShards,
+      asOfMs,
+      evaluated: profileIds,
+      changes,
+      memberships: changedMemberships(changes, members),
+    }
   })
 }
 

@@ -52,10 +52,7 @@ async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]
   }
   const done = batches.filter((batch) => !result.busyShards.has(batch.shard))
   // Also the changes that an earlier attempt committed: found by their missing announced_at (law 2).
-  const pending = await pendingChangesOf(
-    deps.sql,
-    done.flatMap((batch) => batch.profileIds),
-  )
+  const pending = await pendingChangesOf(deps.sql, result.evaluated)
   if (pending.length > 0) {
     const announced = await announce(pending, await activeCampaigns(deps.sql), deps)
     await markAnnounced(deps.sql, announced)
