@@ -15,7 +15,7 @@ export type EventRow = { event: NormalEvent; id: string; eventId: number; bucket
  * order, so two groups with the same ids wait for each other instead of deadlocking.
  */
 export async function claimNewMessageIds(tx: Transaction, rows: EventRow[]): Promise<void> {
-  const lines = rows.map((row) => `${row.id}\t${row.event.hash}\t${isoTime(row.event.receivedAt)}\n`).sort()
+  const lines = rows.map(encodeMessageId).sort()
   await copyLines(tx, tx`copy message_ids (id, hash, received_at) from stdin`, lines, (line) => line)
 }
 
@@ -107,6 +107,11 @@ async function copyLines<Row>(
 }
 
 const CHUNK_ROWS = 500
+
+/** A row of message_ids in COPY's text form. */
+export function encodeMessageId({ id, event }: EventRow): string {
+  return `${id}\t${event.hash}\t${isoTime(event.receivedAt)}\n`
+}
 
 /** A row of the events table in COPY's text form. */
 export function encodeEvent(row: EventRow): string {

@@ -10,7 +10,7 @@ export type Transaction = DriverTransaction<{ bigint: number }>
 export type Queryable = Sql | Transaction
 
 /**
- * Opens a pool of at most `max` connections; idle ones close after 6 s, so that a quiet deployment
+ * Opens a pool of at most `max` connections; idle ones close after 2 s, so that a quiet deployment
  * holds few: the driver takes them in turn, and a query now and then would keep all of them. Each lives for a minute:
  * a server process keeps what its busiest transaction took, and the page tables of all shared memory it ever saw.
  * Array parameters hold numbers or strings only: the driver mistakes arrays of booleans and dates for their first element.
@@ -25,7 +25,7 @@ export function connectSql(options: {
 }): Sql {
   return postgres(options.url, {
     max: options.max,
-    idle_timeout: 6,
+    idle_timeout: 2,
     connect_timeout: 10,
     max_lifetime: 60,
     onnotice: () => {},
