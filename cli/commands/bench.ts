@@ -31,6 +31,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
       localPostgresPort: 0,
       localRedisPort: 0,
       localRedisMaxmemoryMb: 2048,
+      // What docker-compose.yml gives it.
+      localPostgresBuffersMb: 512,
     },
   )
   const step = (text: string) => io.write(`  ${text}\n`)

@@ -21,6 +21,7 @@ type Plan = {
   place: string
   data: string
   maxConnections: number
+  buffersMb: number
   user: RunAs
   password: string
 }
@@ -33,6 +34,7 @@ export async function startPostgres(options: {
   dir: string
   port: number
   maxConnections?: number
+  buffersMb?: number
   log: LogLine
 }): Promise<LocalPostgres> {
   const { place, user } = placeOf(options.dir)
@@ -45,6 +47,7 @@ export async function startPostgres(options: {
     place,
     data: prepareData({ binaries, place, user, log: options.log }),
     maxConnections: options.maxConnections ?? 60,
+    buffersMb: options.buffersMb ?? 128,
     user,
     password,
   }
@@ -80,7 +83,10 @@ function launch(plan: Plan, port: number): Promise<ChildProcess> {
   return launchServer({
     what: 'Postgres',
     program: plan.program,
-    args: ['-D', plan.data, '-p', String(port), '-c', `max_connections=${plan.maxConnections}`],
+    args: [
+      ...['-D', plan.data, '-p', String(port)],
+      ...['-c', `max_connections=${plan.maxConnections}`, '-c', `shared_buffers=${plan.buffersMb}MB`],
+    ],
     spawn: { env: SERVER_ENV, cwd: '/', ...plan.user },
     endsOn: 'SIGINT',
     logFile: join(plan.place, 'postgres.log'),

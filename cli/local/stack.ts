@@ -129,7 +129,8 @@ async function startServers(
   const bringUpPostgres = async () => {
     const maxConnections = options.postgresConnections ?? 60
     const dir = join(dataDir, 'postgres')
-    const server = await startPostgres({ dir, port: config.localPostgresPort, maxConnections, log })
+    const { localPostgresPort: port, localPostgresBuffersMb: buffersMb } = config
+    const server = await startPostgres({ dir, port, maxConnections, buffersMb, log })
     postgres = server
     standing.push(() => server.stop())
   }

@@ -91,6 +91,14 @@ export const DEPLOYMENT_KEYS = {
     max: 65535,
     why: 'local Redis',
   },
+  localPostgresBuffersMb: {
+    env: 'MILLRACE_LOCAL_POSTGRES_BUFFERS_MB',
+    kind: 'int',
+    default: '128',
+    min: 16,
+    max: 1048576,
+    why: 'shared_buffers of the local Postgres; more once the indexes outgrow it',
+  },
   localRedisMaxmemoryMb: {
     env: 'MILLRACE_LOCAL_REDIS_MAXMEMORY_MB',
     kind: 'int',
