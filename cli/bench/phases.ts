@@ -12,7 +12,7 @@ export type Bench = { stack: Stack; sql: Sql; redis: Redis; writeKey: string; us
 
 const BATCH = 100
 /** Batches under way at once. */
-const LANES = 16
+const LANES = 24
 let sequence = 0
 
 function batchText(bench: Bench): string {

@@ -56,7 +56,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     const bench: Bench = { stack, sql, redis, writeKey, users: USERS, run: `b${Date.now().toString(36)}` }
 
     step('warming up')
-    await endToEnd(bench, 4 * USERS)
+    await endToEnd(bench, 16 * USERS)
     const yardstick = await openCopyYardstick(stack.config.databaseUrl, {
       rows: Math.round(100_000 * Math.max(scale, 0.5)),
       users: USERS,
