@@ -32,6 +32,8 @@ export type JobInfo = {
   /** 1 for the first try. */
   attempt: number
   lastAttempt: boolean
+  /** When it was put on the queue, ms. */
+  addedAt: number
   /** Aborted when the time limit passes or the process must stop: long work gives up cleanly. */
   signal: AbortSignal
 }

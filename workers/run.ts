@@ -110,6 +110,7 @@ function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopp
           lane,
           attempt: job.attemptsMade + 1,
           lastAttempt: job.attemptsMade + 1 >= attempts,
+          addedAt: job.timestamp,
           signal,
         }
         return opened.handle(payload, info)

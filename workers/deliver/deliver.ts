@@ -4,6 +4,7 @@ import { addressHash, addressOf, isOnAllowList } from '../../domain/addresses.ts
 import { renderTemplate } from '../../domain/template.ts'
 import { makeUnsubscribeToken } from '../../domain/unsubscribe.ts'
 import type { QueueContract } from '../../queues/define.ts'
+import { ingest, persist } from '../../queues/pipeline.ts'
 import { fail, isInfrastructureError, PermanentError, RetryLater } from '../../runtime/errors.ts'
 import type { DeliveryJob } from '../../schema/jobs.ts'
 import { type MessageParts, readMessageParts } from '../../store/campaigns.ts'
@@ -12,6 +13,11 @@ import { isSuppressed, suppress } from '../../store/suppressions.ts'
 import type { JobInfo, PoolDeps } from '../define.ts'
 import type { Outgoing, Provider, SendOutcome } from './provider.ts'
 import type { Providers } from './providers.ts'
+
+/** At least: until the depths of a quiet process have been looked at again. */
+const ADDRESS_AT_LEAST_MS = 3500
+const ADDRESS_AT_MOST_MS = 60_000
+const ADDRESS_LOOK_MS = 500
 
 type Deps = PoolDeps<QueueContract>
 type Held = { job: DeliveryJob; attempt: number; deps: Deps }
@@ -23,9 +29,10 @@ export async function deliverOne(
   providers: Providers,
 ): Promise<void> {
   const provider = await providers.of(job.channel)
+  const parts = await readMessageParts(deps.sql, job)
+  if (parts !== undefined) waitForAddress(job, info, parts, deps)
   const held = await claim(job, deps)
   if (held === undefined) return
-  const parts = await readMessageParts(deps.sql, job)
   const stop = await guard(held, parts, provider)
   if (stop !== undefined || parts === undefined || provider === undefined) {
     await finish(held, stop?.state ?? 'skipped', stop?.reason ?? 'campaign_gone')
@@ -36,6 +43,21 @@ export async function deliverOne(
   if (!(await recordDelivery(deps.sql, job, { attempt: held.attempt, state: 'sending' }))) return
   const outcome = await provider.send(message, info.signal)
   await record(held, outcome, message.to, info)
+}
+
+/**
+ * Groups of events commit in any order: who entered a segment a moment ago may have said the address before that, in a
+ * group that is still on its way. Nothing is claimed and no attempt is spent while it may come.
+ */
+function waitForAddress(job: DeliveryJob, info: JobInfo, parts: MessageParts, deps: Deps): void {
+  if (job.channel === 'webhook' || addressOf(job.channel, parts.profile.traits) !== undefined) return
+  const ageMs = Date.now() - info.addedAt
+  const isBusy = [ingest, persist].some(({ name }) => {
+    const { waiting, active } = deps.depth.depthOf(name)
+    return waiting + active > 0
+  })
+  if (ageMs < ADDRESS_AT_LEAST_MS || (isBusy && ageMs < ADDRESS_AT_MOST_MS))
+    throw new RetryLater(ADDRESS_LOOK_MS, 'the address may be among the events on their way')
 }
 
 /** The claim, or undefined when there is nothing to do. Throws RetryLater while somebody else holds it. */
