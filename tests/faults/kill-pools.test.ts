@@ -7,8 +7,7 @@ import { PIPELINE } from '../../queues/pipeline.ts'
 import { type Deployment, PROCESS_A_POOL, startDeployment } from '../support/deployment.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { judgeDeliveries, judgeEvents, printTable } from './judge.ts'
-import { openLedger } from './ledger.ts'
-import { BUYERS, buyerIdentities, runLoad, shopping } from './load.ts'
+import { BUYERS, openRun, runLoad, shopping } from './load.ts'
 
 const EVENTS = 20_000
 let deployment: Deployment
@@ -49,18 +48,8 @@ async function killAtWork(pool: string, inFlight: () => number): Promise<number>
 }
 
 test('no pool’s death in the midst of its work loses, doubles or changes anything', async () => {
-  const { stack, sql, dataDir, note, httpUrl } = deployment
-  const ledgerFile = join(dataDir, 'ledger.jsonl')
-  const ledger = await openLedger(ledgerFile)
-  const startMs = Date.now() - 86_400_000
-  const common = { httpUrls: [httpUrl], writeKey: note.writeKey, ledger, batchSize: 40, connections: 6 }
-  await runLoad({
-    ...common,
-    messages: buyerIdentities(startMs)[Symbol.iterator](),
-    eventsPerSecond: 10_000,
-    isEnough: (acked) => acked >= BUYERS,
-  })
-  await deployment.settled(30_000)
+  const { stack, sql, dataDir } = deployment
+  const { ledgerFile, ledger, startMs, common } = await openRun(deployment, 40)
 
   let killsDone = false
   let inFlight = 0

@@ -1,7 +1,9 @@
 // The load of the fault tests: buyers who cross the demo segment's threshold all along the way, and visitors around
 // them, sent over HTTP while something is being broken. What is not answered is sent again with the same ids.
 import { Agent, request } from 'node:http'
-import { contentHash, type Ledger, type Outcome } from './ledger.ts'
+import { join } from 'node:path'
+import type { Deployment } from '../support/deployment.ts'
+import { contentHash, type Ledger, type Outcome, openLedger } from './ledger.ts'
 
 export type Message = {
   messageId: string
@@ -161,4 +163,20 @@ export function post(agent: Agent, httpUrl: string, writeKey: string, batch: Mes
 function outcomeOf(status: number, text: string): Outcome {
   if (status === 200) return JSON.parse(text).refused > 0 ? 'refused' : 'acked'
   return status === 429 || status === 408 || status >= 500 ? 'unknown' : 'refused'
+}
+
+/** Ledger and options of a run whose buyers are known already: nobody is without an address when something breaks. */
+export async function openRun({ dataDir, note, httpUrl, settled }: Deployment, batchSize: number) {
+  const ledgerFile = join(dataDir, 'ledger.jsonl')
+  const ledger = await openLedger(ledgerFile)
+  const startMs = Date.now() - 86_400_000
+  const common = { httpUrls: [httpUrl], writeKey: note.writeKey, ledger, batchSize, connections: 6 }
+  await runLoad({
+    ...common,
+    messages: buyerIdentities(startMs)[Symbol.iterator](),
+    eventsPerSecond: 10_000,
+    isEnough: (acked) => acked >= BUYERS,
+  })
+  await settled(30_000)
+  return { ledgerFile, ledger, startMs, common }
 }

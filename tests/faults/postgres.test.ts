@@ -7,8 +7,7 @@ import { persist, segment } from '../../queues/pipeline.ts'
 import { type Deployment, startDeployment } from '../support/deployment.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { judgeDeliveries, judgeEvents, printTable } from './judge.ts'
-import { openLedger } from './ledger.ts'
-import { BUYERS, buyerIdentities, runLoad, shopping } from './load.ts'
+import { BUYERS, openRun, runLoad, shopping } from './load.ts'
 
 const EVENTS = 20_000
 const RESTARTS = 3
@@ -22,20 +21,10 @@ afterAll(async () => {
 }, 60_000)
 
 test('a Postgres that crashes keeps what it committed, and what it did not is done again', async () => {
-  const { stack, dataDir, note, httpUrl } = deployment
+  const { stack, dataDir } = deployment
   const { postgres } = stack
   if (postgres === undefined) throw new Error('this deployment has no Postgres of its own')
-  const ledgerFile = join(dataDir, 'ledger.jsonl')
-  const ledger = await openLedger(ledgerFile)
-  const startMs = Date.now() - 86_400_000
-  const common = { httpUrls: [httpUrl], writeKey: note.writeKey, ledger, batchSize: 40, connections: 6 }
-  await runLoad({
-    ...common,
-    messages: buyerIdentities(startMs)[Symbol.iterator](),
-    eventsPerSecond: 10_000,
-    isEnough: (acked) => acked >= BUYERS,
-  })
-  await deployment.settled(30_000)
+  const { ledgerFile, ledger, startMs, common } = await openRun(deployment, 40)
 
   let acked = 0
   let crashesDone = false

@@ -5,8 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Deployment, startDeployment } from '../support/deployment.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { judgeDeliveries, judgeEvents, printTable } from './judge.ts'
-import { openLedger } from './ledger.ts'
-import { BUYERS, buyerIdentities, runLoad, shopping } from './load.ts'
+import { BUYERS, openRun, runLoad, shopping } from './load.ts'
 
 const EVENTS = 20_000
 const KILLS = 3
@@ -20,20 +19,10 @@ afterAll(async () => {
 }, 60_000)
 
 test('a killed Redis loses nothing that was acknowledged, and everything goes on when it is back', async () => {
-  const { stack, sql, dataDir, note, httpUrl } = deployment
+  const { stack, sql, dataDir } = deployment
   const redis = stack.redis
   if (redis === undefined) throw new Error('this deployment has no Redis of its own')
-  const ledgerFile = join(dataDir, 'ledger.jsonl')
-  const ledger = await openLedger(ledgerFile)
-  const startMs = Date.now() - 86_400_000
-  const common = { httpUrls: [httpUrl], writeKey: note.writeKey, ledger, batchSize: 40, connections: 6 }
-  await runLoad({
-    ...common,
-    messages: buyerIdentities(startMs)[Symbol.iterator](),
-    eventsPerSecond: 10_000,
-    isEnough: (acked) => acked >= BUYERS,
-  })
-  await deployment.settled(30_000)
+  const { ledgerFile, ledger, startMs, common } = await openRun(deployment, 40)
 
   let acked = 0
   let killsDone = false
