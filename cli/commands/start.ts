@@ -6,14 +6,14 @@ import { describeError, fail } from '../../runtime/errors.ts'
 import { releaseWhenIdle } from '../../runtime/idle-memory.ts'
 import { waitForSignal } from '../../runtime/lifecycle.ts'
 import { createLog } from '../../runtime/log.ts'
-import { runDemo } from '../demo/run-demo.ts'
+import { runDemoApart } from '../demo/apart.ts'
 import type { DemoNote } from '../demo/setup.ts'
 import { isFit } from '../doctor/diagnose.ts'
 import type { CliIo } from '../io.ts'
 import { type PoolProcess, startPoolProcess } from '../local/children.ts'
 import type { Stack } from '../local/stack.ts'
 import { withStack } from '../local/with-stack.ts'
-import { type Asked, runProcess } from '../run-process.ts'
+import type { Asked } from '../run-process.ts'
 import { readRunState, removeRunState, writeRunState } from '../run-state.ts'
 
 export async function run(args: string[], io: CliIo): Promise<number> {
@@ -62,7 +62,7 @@ async function startAll(io: CliIo): Promise<number> {
     await withStack({ config, io }, async (stack, interrupted) => {
       noteRunning(stack)
       noted = true
-      const { agrees, note } = await runDemo(stack, io, interrupted)
+      const { agrees, note } = await runDemoApart(stack, io, interrupted)
       noteRunning(stack, note)
       io.write(
         `\n${agrees ? 'Every count is as expected.' : 'Some counts are not as expected: see the rows marked ✗.'}\n`,
@@ -134,6 +134,8 @@ async function startPools(asked: Asked[], processes: Map<string, number>, io: Cl
   const stopped = waitForSignal(() => process.exit(1))
   if ([...processes.values()].every((count) => count === 1)) {
     const log = createLog({ level: config.logLevel, service: asked.map((one) => one.name).join('+') })
+    // Loaded here: a start of everything has children for it, and stays without its memory.
+    const { runProcess } = await import('../run-process.ts')
     releaseWhenIdle()
     const running = await runProcess(config, log, asked)
     log.info(

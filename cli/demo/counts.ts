@@ -4,6 +4,7 @@ import { sampleQueues } from '../../queues/depth.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import type { Config } from '../../runtime/config.ts'
 import type { Sql } from '../../store/sql.ts'
+import type { Channel } from '../local/sinks.ts'
 import { DEMO_CAMPAIGN, DEMO_SEED, DEMO_SEGMENT } from './setup.ts'
 
 /** Message ids of the shop (shop.ts) start so. */
@@ -73,17 +74,11 @@ export async function jobsInFlow(redis: Redis, config: Config): Promise<number> 
 }
 
 /** Resolves when the flow was seen empty twice in a row; throws after `timeoutMs`. */
-export async function waitUntilDrained(
-  redis: Redis,
-  config: Config,
-  timeoutMs: number,
-  onLook?: (jobs: number) => void,
-): Promise<void> {
+export async function waitUntilDrained(redis: Redis, config: Config, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs
   let emptyLooks = 0
   while (emptyLooks < 3) {
     const jobs = await jobsInFlow(redis, config)
-    onLook?.(jobs)
     emptyLooks = jobs === 0 ? emptyLooks + 1 : 0
     if (Date.now() > deadline)
       throw new Error(`the queues still hold ${jobs} jobs after ${Math.round(timeoutMs / 1000)} s`)
@@ -98,4 +93,9 @@ export async function readCounter(metricsUrl: string, name: string, labels: stri
     .split('\n')
     .filter((line) => line.startsWith(`${name}{`) && labels.every((label) => line.includes(label)))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+
+/** What the local sinks have received, all deployments' messages since the data folder was made. */
+export async function readOutboxCounts(outboxUrl: string): Promise<Record<Channel, number>> {
+  return (await (await fetch(new URL('api/counts', outboxUrl))).json()) as Record<Channel, number>
 }

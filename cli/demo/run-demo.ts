@@ -1,10 +1,11 @@
 // Replays the generated shop through the real pipeline over HTTP, watches it arrive, and compares what is there with an
-// independent fold. Shared by `millrace start` (which then stays up) and `millrace demo` (which then stops).
+// independent fold. Runs in a process of its own (apart.ts), for `millrace start` (which then stays up) and `millrace
+// demo` (which then stops).
 import { connectProducer, whenReady } from '../../queues/connection.ts'
+import type { Config } from '../../runtime/config.ts'
 import { connectSql } from '../../store/sql.ts'
 import type { CliIo } from '../io.ts'
-import type { Stack } from '../local/stack.ts'
-import { countDemoEvents, readCounter, readDemoCounts, waitUntilDrained } from './counts.ts'
+import { countDemoEvents, readCounter, readDemoCounts, readOutboxCounts, waitUntilDrained } from './counts.ts'
 import { type Expected, foldShop } from './fold.ts'
 import type { SegmentMessage } from './message.ts'
 import { createProgress } from './progress.ts'
@@ -19,13 +20,18 @@ const CONNECTIONS = 4
 const RESEND_SHARE = 0.01
 const DRAIN_TIMEOUT_MS = 180_000
 
-/** Returns whether every count is as expected, and the keys to go on with. Rejects soon after `interrupted`. */
-export async function runDemo(
-  stack: Stack,
-  io: CliIo,
-  interrupted: AbortSignal,
-): Promise<{ agrees: boolean; note: DemoNote }> {
-  const { config } = stack
+/** What the demo needs to know of a running deployment. */
+export type DemoTarget = {
+  httpUrl: string
+  outboxUrl: string
+  /** Probes of the process that persists; undefined counts no duplicates. */
+  persistUrl: string | undefined
+}
+export type DemoResult = { agrees: boolean; note: DemoNote }
+export type DemoIo = Pick<CliIo, 'write' | 'isTerminal' | 'columns' | 'colours'>
+
+/** Returns whether every count is as expected, and the keys to go on with. */
+export async function runDemo(config: Config, target: DemoTarget, io: DemoIo): Promise<DemoResult> {
   const sql = connectSql({
     url: config.databaseUrl,
     namespace: config.namespace,
@@ -51,19 +57,17 @@ export async function runDemo(
     io.write(`Sending a shop of 60 days: ${shop.length.toLocaleString('en-US')} events, some of them twice\n`)
     // Not none when an earlier start was interrupted: what it sent counts as sent again.
     const already = await countDemoEvents(sql)
-    const before = await readVerdicts(stack)
+    const before = await countDuplicates(target)
     const totals = await sendWatched({
-      stack,
+      target,
       note,
       stream,
       expected,
       io,
-      interrupted,
       count: () => countDemoEvents(sql),
-      drained: (look) => waitUntilDrained(redis, config, DRAIN_TIMEOUT_MS, look),
+      drained: () => waitUntilDrained(redis, config, DRAIN_TIMEOUT_MS),
     })
-    interrupted.throwIfAborted()
-    const after = await readVerdicts(stack)
+    const after = await countDuplicates(target)
     const found = await readDemoCounts(sql)
     const rows: TableRow[] = [
       { name: 'events sent', expected: expected.sent, actual: totals.sent },
@@ -74,7 +78,7 @@ export async function runDemo(
       {
         name: 'emails in the outbox',
         expected: expected.deliveries.email,
-        actual: stack.sinks.counts().email,
+        actual: (await readOutboxCounts(target.outboxUrl)).email,
       },
     ]
     io.write(`\n${formatTable(rows, { colours: io.colours })}`)
@@ -112,18 +116,17 @@ function storedRows(
 
 /** Sends everything while a display follows what was sent, accepted and persisted; returns once the queues are empty. */
 async function sendWatched(run: {
-  stack: Stack
+  target: DemoTarget
   note: DemoNote
   stream: SegmentMessage[]
   expected: Expected
-  io: CliIo
-  interrupted: AbortSignal
+  io: DemoIo
   count(): Promise<number>
-  drained(onLook: (jobs: number) => void): Promise<void>
+  drained(): Promise<void>
 }): Promise<SendTotals> {
-  const { stream, expected, io, interrupted } = run
+  const { stream, expected, io } = run
   const sender = openBatchSender({
-    httpUrl: run.stack.addresses().http ?? '',
+    httpUrl: run.target.httpUrl,
     writeKey: run.note.writeKey,
     connections: CONNECTIONS,
   })
@@ -140,9 +143,9 @@ async function sendWatched(run: {
       { name: 'delivered', total: deliveries },
     ],
   })
-  const draw = () => {
-    if (interrupted.aborted) return
-    const counts = run.stack.sinks.counts()
+  const look = async () => {
+    const [persisted, counts] = await Promise.all([run.count(), readOutboxCounts(run.target.outboxUrl)])
+    progress.set('persisted', persisted)
     progress.set('sent', sender.totals.sent)
     progress.set('accepted', sender.totals.accepted)
     progress.set('delivered', counts.email + counts.push + counts.webhook)
@@ -150,37 +153,37 @@ async function sendWatched(run: {
   let watching = true
   const watcher = (async () => {
     while (watching) {
-      progress.set('persisted', await run.count())
-      draw()
+      await look()
       await new Promise((resolve) => setTimeout(resolve, 200))
     }
   })()
   try {
     let next = 0
     const lane = async () => {
-      while (next < stream.length && !interrupted.aborted) {
+      while (next < stream.length) {
         const from = next
         next += BATCH
         await sender.send(stream.slice(from, from + BATCH))
       }
     }
     await Promise.all(Array.from({ length: CONNECTIONS }, lane))
-    await run.drained(draw)
+    await run.drained()
   } finally {
     watching = false
     await watcher
     sender.close()
   }
-  progress.set('persisted', await run.count())
-  draw()
+  await look()
   progress.finish()
   return sender.totals
 }
 
 /** Duplicates as the persist processes count them. */
-async function readVerdicts(stack: Stack): Promise<number> {
-  const url = stack.processOf('persist').addresses().probes
-  return url === undefined
+async function countDuplicates({ persistUrl }: DemoTarget): Promise<number> {
+  return persistUrl === undefined
     ? 0
-    : readCounter(`${url}/metrics`, 'millrace_events_total', ['stage="persist"', 'verdict="duplicate"'])
+    : readCounter(`${persistUrl}/metrics`, 'millrace_events_total', [
+        'stage="persist"',
+        'verdict="duplicate"',
+      ])
 }

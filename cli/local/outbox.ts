@@ -1,7 +1,7 @@
 // The outbox: one local page that shows what the sinks received. Mails are shown in a sandboxed frame without scripts;
 // all else is text. Loopback only; nothing here sends anything.
 import { createHash } from 'node:crypto'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import { listenLocally } from './http-sink.ts'
 import type { SinkLog } from './sink-log.ts'
 
@@ -58,20 +58,22 @@ export async function startOutbox(options: {
   port: number
   logs: { email: SinkLog; push: SinkLog; webhook: SinkLog }
 }): Promise<Outbox> {
+  /** JSON with one entry a channel. */
+  const answer = (response: ServerResponse, of: (log: SinkLog) => unknown) =>
+    response
+      .writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+      .end(
+        JSON.stringify(
+          Object.fromEntries(Object.entries(options.logs).map(([channel, log]) => [channel, of(log)])),
+        ),
+      )
   const server = createServer((request, response) => {
     // Another site that points its own name here (DNS rebinding) would read the mails.
     if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')) response.writeHead(403).end()
-    else if (request.url === '/api/messages') {
-      const body = Object.fromEntries(
-        Object.entries(options.logs).map(([channel, log]) => [
-          channel,
-          { count: log.count(), recent: log.recent() },
-        ]),
-      )
-      response
-        .writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-        .end(JSON.stringify(body))
-    } else if (request.url === '/' || request.url?.startsWith('/?') === true) {
+    else if (request.url === '/api/messages')
+      answer(response, (log) => ({ count: log.count(), recent: log.recent() }))
+    else if (request.url === '/api/counts') answer(response, (log) => log.count())
+    else if (request.url === '/' || request.url?.startsWith('/?') === true) {
       response.writeHead(200, {
         'content-type': 'text/html; charset=utf-8',
         'content-security-policy': POLICY,

@@ -2,8 +2,6 @@
 // folder. Only the sink holds the key; a client trusts the authority by its file, and nothing else does.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import 'reflect-metadata'
-import * as x509 from '@peculiar/x509'
 
 /** Key and certificate in PEM, and the file of the authority's certificate. */
 export async function pushCertificates(dir: string): Promise<{ key: string; cert: string; caFile: string }> {
@@ -23,6 +21,9 @@ export async function pushCertificates(dir: string): Promise<{ key: string; cert
 }
 
 async function makeCertificates(): Promise<{ key: string; cert: string; ca: string }> {
+  // Loaded here: needed once a data folder.
+  await import('reflect-metadata')
+  const x509 = await import('@peculiar/x509')
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   x509.cryptoProvider.set(globalThis.crypto)
   const span = {
