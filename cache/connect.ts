@@ -1,17 +1,15 @@
-// The Redis connection of everything beside the queues: served memberships, live feed, rate limits. All of it can be
-// rebuilt from Postgres, so commands fail fast and callers carry on without.
-import { Redis } from 'ioredis'
+// What is in Redis beside the queues: served memberships, live feed, rate limits. All of it can be rebuilt from Postgres,
+// so its connection fails fast and callers carry on without.
+import type { Cluster, Redis } from 'ioredis'
 
-export type Cache = { redis: Redis; key(...parts: (string | number)[]): string; close(): Promise<void> }
+export type Cache = {
+  redis: Redis | Cluster
+  key(...parts: (string | number)[]): string
+  close(): Promise<void>
+}
 
-/** Opens the cache; keys are `<namespace>:c:<parts>`. */
-export function connectCache(redisUrl: string, namespace: string): Cache {
-  const redis = new Redis(redisUrl, {
-    maxRetriesPerRequest: 1,
-    commandTimeout: 2000,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000),
-  })
-  redis.on('error', () => {})
+/** Keys are `<namespace>:c:<parts>`. `redis` comes from queues/connection.ts `connectForCache`; `close` ends it. */
+export function openCache(redis: Cache['redis'], namespace: string): Cache {
   return {
     redis,
     key: (...parts) => `${namespace}:c:${parts.join(':')}`,

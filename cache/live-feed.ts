@@ -28,17 +28,18 @@ export const Verdict = Type.Object({
 export type Verdict = Static<typeof Verdict>
 export type FeedEntry = Verdict & { id: string }
 
-/** Appends verdicts in one round trip. Rejects like any command; the caller decides that it does not matter. */
+/** Appends verdicts, one round trip a source side by side. Rejects like any command; the caller decides that it does not matter. */
 export async function recordVerdicts(cache: Cache, bySource: Map<number, Verdict[]>): Promise<void> {
-  const pipeline = cache.redis.pipeline()
-  for (const [sourceId, verdicts] of bySource) {
-    const key = cache.key('feed', sourceId)
-    for (const verdict of verdicts) {
-      pipeline.xadd(key, 'MAXLEN', '~', KEPT, '*', 'v', JSON.stringify(verdict))
-    }
-    pipeline.expire(key, KEPT_SECONDS)
-  }
-  await pipeline.exec()
+  await Promise.all(
+    [...bySource].map(([sourceId, verdicts]) => {
+      const pipeline = cache.redis.pipeline()
+      const key = cache.key('feed', sourceId)
+      for (const verdict of verdicts) {
+        pipeline.xadd(key, 'MAXLEN', '~', KEPT, '*', 'v', JSON.stringify(verdict))
+      }
+      return pipeline.expire(key, KEPT_SECONDS).exec()
+    }),
+  )
 }
 
 /**

@@ -25,11 +25,17 @@ export async function writeMemberships(
   entries: Map<number, Iterable<number>>,
 ): Promise<void> {
   if (entries.size === 0) return
-  const pipeline = cache.redis.pipeline()
-  for (const [profileId, segmentIds] of entries) {
+  const calls = [...entries].map(([profileId, segmentIds]) => {
     const { key, field } = placeOf(cache, profileId)
-    pipeline.eval(STORE_IF_NEWER, 1, key, field, versionMs, [...segmentIds].join(','))
+    return [STORE_IF_NEWER, 1, key, field, versionMs, [...segmentIds].join(',')] as const
+  })
+  // In a cluster the keys lie on all nodes: the connection gathers the commands of each.
+  if (cache.redis.isCluster) {
+    await Promise.allSettled(calls.map((call) => cache.redis.eval(...call)))
+    return
   }
+  const pipeline = cache.redis.pipeline()
+  for (const call of calls) pipeline.eval(...call)
   await pipeline.exec().catch(() => null)
 }
 

@@ -1,10 +1,10 @@
 // How a command finds the running system: the addresses in the environment, else the note that a local `start` left in
 // its data folder. One sentence with the mend when there is neither. Connections are closed when the command is done.
-import type { Redis } from 'ioredis'
-import { type Cache, connectCache } from '../cache/connect.ts'
-import { connectProducer, whenReady } from '../queues/connection.ts'
+import { type Cache, openCache } from '../cache/connect.ts'
+import { connectForCache, connectProducer, type RedisClient, whenReady } from '../queues/connection.ts'
 import { type Config, readConfig } from '../runtime/config.ts'
 import { describeError, fail } from '../runtime/errors.ts'
+import { redisPlaces } from '../runtime/redis-url.ts'
 import { schemaVersion } from '../schema/migrate.ts'
 import { countShards } from '../store/shard-map.ts'
 import { connectSql, type Sql } from '../store/sql.ts'
@@ -12,7 +12,7 @@ import type { CliIo } from './io.ts'
 import { type RunState, readRunState } from './run-state.ts'
 
 export type Found = { config: Config; state: RunState | undefined }
-export type System = Found & { sql: Sql; redis: Redis; cache: Cache }
+export type System = Found & { sql: Sql; redis: RedisClient; cache: Cache }
 
 /** The configuration of the deployment that is meant; addresses may be empty when nothing runs. */
 export function findConfig(io: CliIo): Found {
@@ -47,7 +47,7 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
   const { config, state } = findRunning(io)
   await mustFitSchema(config)
   const redis = connectProducer(config.redisUrl)
-  const cache = connectCache(config.redisUrl, config.namespace)
+  const cache = openCache(connectForCache(config.redisUrl), config.namespace)
   const sql = connectSql({
     url: config.databaseUrl,
     namespace: config.namespace,
@@ -68,12 +68,13 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
 
 /** Host and port of a URL, never its user and password. */
 export function placeOf(url: string): string {
-  const { hostname, port, protocol } = new URL(url)
-  return `${hostname}:${port || (protocol.startsWith('redis') ? '6379' : '5432')}`
+  if (url.startsWith('redis')) return redisPlaces(url)
+  const { hostname, port } = new URL(url)
+  return `${hostname}:${port || '5432'}`
 }
 
 /** Throws `unavailable` with the address, never the password, when Redis cannot be reached. */
-export async function mustAnswer(redis: Redis, url: string): Promise<void> {
+export async function mustAnswer(redis: RedisClient, url: string): Promise<void> {
   await whenReady(redis).catch((cause: unknown) => {
     throw fail('unavailable', `Redis does not answer at ${placeOf(url)}: is it running?`, { cause })
   })

@@ -1,7 +1,6 @@
 // The connections and gauges one process shares among its pools and servers. Opened once, closed last.
-import type { Redis } from 'ioredis'
-import { type Cache, connectCache } from '../cache/connect.ts'
-import { connectConsumer, connectProducer } from '../queues/connection.ts'
+import { type Cache, openCache } from '../cache/connect.ts'
+import { connectConsumer, connectForCache, connectProducer, type RedisClient } from '../queues/connection.ts'
 import { type DepthSampler, startSampler } from '../queues/depth.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
 import { findUnsafeSettings } from '../queues/safety.ts'
@@ -22,8 +21,8 @@ export type Connections = {
   clock: typeof systemClock
   sql: Sql
   cache: Cache
-  producer: Redis
-  consumer: Redis
+  producer: RedisClient
+  consumer: RedisClient
   sender: Sender
   depth: DepthSampler
   close(): Promise<void>
@@ -53,7 +52,7 @@ export async function openConnections(
       `the stored shard map has ${stored} shards, MILLRACE_SHARDS is ${config.shards}: set it to ${stored}`,
     )
   }
-  const cache = connectCache(config.redisUrl, config.namespace)
+  const cache = openCache(connectForCache(config.redisUrl), config.namespace)
   const sender = createSender({
     redis: producer,
     namespace: config.namespace,
@@ -89,7 +88,7 @@ export async function openConnections(
   }
 }
 
-async function refuseUnsafeRedis(redis: Redis, config: Config, log: Log): Promise<void> {
+async function refuseUnsafeRedis(redis: RedisClient, config: Config, log: Log): Promise<void> {
   const findings = await findUnsafeSettings(redis)
   if (findings.length === 0) return
   const text = findings.map((f) => `${f.setting} is ${f.is}, should be ${f.shouldBe} (${f.why})`).join('; ')

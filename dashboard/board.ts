@@ -4,8 +4,8 @@ import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Redis } from 'ioredis'
 import { decodePayload } from '../queues/codec.ts'
+import type { RedisClient } from '../queues/connection.ts'
 import { contractOf } from '../queues/control.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
 import { openQueue } from '../queues/sender.ts'
@@ -20,7 +20,7 @@ import { summariseJobData } from './summarise.ts'
 
 export const BOARD_PATH = '/admin/queues'
 
-type Deps = { config: Config; sql: Sql; redis: Redis; guard: Guard }
+type Deps = { config: Config; sql: Sql; redis: RedisClient; guard: Guard }
 
 /** Mounts the board; the returned function closes its queue objects (the connection stays the caller's). */
 export async function mountBoard(app: HttpServer, deps: Deps): Promise<() => Promise<void>> {

@@ -1,6 +1,6 @@
 // Finding a job: /search?q= takes a message id, user id, anonymous id, batch or job id and shows where it is now, in the
 // queues (bounded look) and in Postgres. Shows ids, states and times only.
-import type { Redis } from 'ioredis'
+import type { RedisClient } from '../queues/connection.ts'
 import { findJobs } from '../queues/find-jobs.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
 import type { Config } from '../runtime/config.ts'
@@ -15,7 +15,7 @@ import { type Found, searchPage } from './search-page.ts'
 /** Bounds of one look through the queues: at most this many jobs, this long, this many found. */
 const LOOK = { maxJobs: 5000, maxMs: 2500, maxFound: 50 }
 
-type Deps = { config: Config; sql: Sql; redis: Redis; guard: Guard }
+type Deps = { config: Config; sql: Sql; redis: RedisClient; guard: Guard }
 
 export function searchRoute(app: HttpServer, deps: Deps): void {
   app.get('/search', async (request, reply) => {

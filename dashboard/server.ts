@@ -1,7 +1,7 @@
 // The dashboard: Bull Board on every queue and a search for jobs, behind a log-in. Started by cli/ on its own port; makes
 // the first user when there is none. Never serves the API.
 import { readFile } from 'node:fs/promises'
-import type { Redis } from 'ioredis'
+import type { RedisClient } from '../queues/connection.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
 import { createHttpServer, type HttpServer } from '../runtime/http.ts'
@@ -26,7 +26,7 @@ export async function startDashboard(options: {
   config: Config
   log: Log
   sql: Sql
-  redis: Redis
+  redis: RedisClient
 }): Promise<Dashboard> {
   const { config, log, sql, redis } = options
   if (config.secret === '')

@@ -1,6 +1,7 @@
 // What an operator does to a queue: pause and resume it, and look which are paused. Names are BullMQ queues, or the name
 // of a contract for all its lanes (`segment` = segment-00 … segment-15). Used by API, CLI and dashboard.
-import type { Redis } from 'ioredis'
+import { askQueues } from './ask.ts'
+import type { RedisClient } from './connection.ts'
 import { type QueueContract, queueNames, queuePrefix } from './define.ts'
 import { allQueueNames, PIPELINE } from './pipeline.ts'
 import { openQueue } from './sender.ts'
@@ -21,31 +22,29 @@ export function contractOf(queueName: string, shards: number): QueueContract | u
 }
 
 /** Pauses queues: jobs keep arriving and wait, those under way finish. */
-export function pauseQueues(redis: Redis, namespace: string, names: string[]): Promise<void> {
+export function pauseQueues(redis: RedisClient, namespace: string, names: string[]): Promise<void> {
   return onEach(redis, namespace, names, (queue) => queue.pause())
 }
 
-export function resumeQueues(redis: Redis, namespace: string, names: string[]): Promise<void> {
+export function resumeQueues(redis: RedisClient, namespace: string, names: string[]): Promise<void> {
   return onEach(redis, namespace, names, (queue) => queue.resume())
 }
 
 /** Which of `names` are paused; one round trip. */
-export async function pausedQueues(redis: Redis, namespace: string, names: string[]): Promise<Set<string>> {
-  const pipeline = redis.pipeline()
-  for (const name of names) pipeline.hexists(`${queuePrefix(namespace, name)}:${name}:meta`, 'paused')
-  const replies = (await pipeline.exec()) ?? []
-  const paused = new Set<string>()
-  names.forEach((name, i) => {
-    const reply = replies[i]
-    if (reply === undefined || reply[0] !== null) throw reply?.[0] ?? new Error('Connection is closed.')
-    if (reply[1] === 1) paused.add(name)
+export async function pausedQueues(
+  redis: RedisClient,
+  namespace: string,
+  names: string[],
+): Promise<Set<string>> {
+  const answers = await askQueues(redis, names, (pipeline, name) => {
+    pipeline.hexists(`${queuePrefix(namespace, name)}:${name}:meta`, 'paused')
   })
-  return paused
+  return new Set(names.filter((name) => answers.get(name)?.[0] === 1))
 }
 
 /** Observers' queue objects, closed after use; they share the caller's connection. */
 async function onEach(
-  redis: Redis,
+  redis: RedisClient,
   namespace: string,
   names: string[],
   act: (queue: ReturnType<typeof openQueue>) => Promise<unknown>,

@@ -1,8 +1,8 @@
 // Jobs that BullMQ has given up on, as they lie in the failed set of their queue. Read by the sweep, which sees that each
 // is in failed_events too, and removed by whoever has sent its payload again.
 import { Job } from 'bullmq'
-import type { Redis } from 'ioredis'
 import { decodePayload } from './codec.ts'
+import type { RedisClient } from './connection.ts'
 import { queuePrefix } from './define.ts'
 import { allQueueNames } from './pipeline.ts'
 import { openQueue } from './sender.ts'
@@ -21,13 +21,18 @@ export function deadJobOf(failedKey: string, shards: number): { lane: string; jo
 }
 
 /** Ids of the oldest failed jobs of a queue; cheap, without payloads. */
-export function deadJobIds(redis: Redis, namespace: string, queue: string, limit: number): Promise<string[]> {
+export function deadJobIds(
+  redis: RedisClient,
+  namespace: string,
+  queue: string,
+  limit: number,
+): Promise<string[]> {
   return redis.zrange(`${queuePrefix(namespace, queue)}:${queue}:failed`, '0', String(limit - 1))
 }
 
 /** The jobs with these ids; those that are gone by now are left out. Payloads may be large: ask for few at a time. */
 export async function readDeadJobs(
-  redis: Redis,
+  redis: RedisClient,
   namespace: string,
   queueName: string,
   jobIds: string[],
@@ -47,7 +52,7 @@ export async function readDeadJobs(
 
 /** Removes failed jobs whose payload lives on elsewhere. Jobs that are running or waiting again are left alone. */
 export async function removeDeadJobs(
-  redis: Redis,
+  redis: RedisClient,
   namespace: string,
   queueName: string,
   jobIds: string[],

@@ -1,6 +1,7 @@
 // Samples how full the queues and Redis are, a few times a second while there is work and less often when idle. Gates
 // (collector, workers) read the last sample from memory, so looking costs no round trip.
-import type { Redis } from 'ioredis'
+import { askQueues } from './ask.ts'
+import { type RedisClient, serversOf } from './connection.ts'
 import { queuePrefix } from './define.ts'
 
 export type LaneDepth = {
@@ -22,73 +23,63 @@ export type Sample = {
 
 const EMPTY: LaneDepth = { waiting: 0, active: 0, delayed: 0, failed: 0, oldestAgeMs: 0 }
 
-/** One look at the given queues: one pipeline for the counts, one for the ages of those that have waiting jobs. */
+/** One look at the given queues: a round trip for the counts, one for the ages of those that have waiting jobs. */
 export async function sampleQueues(
-  redis: Redis,
+  redis: RedisClient,
   namespace: string,
   names: string[],
   nowMs: number,
 ): Promise<Sample> {
-  const counts = redis.pipeline()
-  for (const name of names) {
-    const key = `${queuePrefix(namespace, name)}:${name}`
-    counts
-      .llen(`${key}:wait`)
-      .llen(`${key}:active`)
-      .zcard(`${key}:delayed`)
-      .zcard(`${key}:failed`)
-      .lindex(`${key}:wait`, -1)
-    counts.llen(`${key}:paused`).zcard(`${key}:prioritized`)
-  }
-  counts.info('memory')
-  const replies = (await counts.exec()) ?? []
-  const valueAt = (index: number): unknown => {
-    const reply = replies[index]
-    if (reply === undefined || reply[0] !== null) throw reply?.[0] ?? new Error('Connection is closed.')
-    return reply[1]
-  }
+  const keyOf = (name: string) => `${queuePrefix(namespace, name)}:${name}`
+  const [counts, memory] = await Promise.all([
+    askQueues(redis, names, (pipeline, name) => {
+      const key = keyOf(name)
+      pipeline
+        .llen(`${key}:wait`)
+        .llen(`${key}:paused`)
+        .zcard(`${key}:prioritized`)
+        .llen(`${key}:active`)
+        .zcard(`${key}:delayed`)
+        .zcard(`${key}:failed`)
+        .lindex(`${key}:wait`, -1)
+    }),
+    readMemory(redis),
+  ])
+  const heads = new Map<string, string>()
   const lanes = new Map<string, LaneDepth>()
-  const heads: { name: string; jobId: string }[] = []
-  names.forEach((name, i) => {
-    const at = i * 7
+  for (const [name, [wait, paused, prioritized, active, delayed, failed, head]] of counts) {
     lanes.set(name, {
-      waiting: Number(valueAt(at)) + Number(valueAt(at + 5)) + Number(valueAt(at + 6)),
-      active: Number(valueAt(at + 1)),
-      delayed: Number(valueAt(at + 2)),
-      failed: Number(valueAt(at + 3)),
+      waiting: Number(wait) + Number(paused) + Number(prioritized),
+      active: Number(active),
+      delayed: Number(delayed),
+      failed: Number(failed),
       oldestAgeMs: 0,
     })
-    const head = valueAt(at + 4)
-    if (typeof head === 'string' && head !== '') heads.push({ name, jobId: head })
-  })
-  await readAges(redis, namespace, heads, lanes, nowMs)
-  const memory = String(valueAt(names.length * 7))
-  return {
-    takenAt: nowMs,
-    reachable: true,
-    lanes,
-    usedMemoryBytes: Number(/used_memory:(\d+)/.exec(memory)?.[1] ?? 0),
-    maxMemoryBytes: Number(/maxmemory:(\d+)/.exec(memory)?.[1] ?? 0),
+    if (typeof head === 'string' && head !== '') heads.set(name, head)
   }
+  const ages = await askQueues(redis, [...heads.keys()], (pipeline, name) => {
+    pipeline.hget(`${keyOf(name)}:${heads.get(name)}`, 'timestamp')
+  })
+  for (const [name, [timestamp]] of ages) {
+    const lane = lanes.get(name)
+    if (lane !== undefined && Number(timestamp) > 0) lane.oldestAgeMs = Math.max(0, nowMs - Number(timestamp))
+  }
+  return { takenAt: nowMs, reachable: true, lanes, ...memory }
 }
 
-async function readAges(
-  redis: Redis,
-  namespace: string,
-  heads: { name: string; jobId: string }[],
-  lanes: Map<string, LaneDepth>,
-  nowMs: number,
-): Promise<void> {
-  if (heads.length === 0) return
-  const pipeline = redis.pipeline()
-  for (const { name, jobId } of heads)
-    pipeline.hget(`${queuePrefix(namespace, name)}:${name}:${jobId}`, 'timestamp')
-  const replies = (await pipeline.exec()) ?? []
-  heads.forEach(({ name }, i) => {
-    const timestamp = Number(replies[i]?.[1] ?? 0)
-    const lane = lanes.get(name)
-    if (lane !== undefined && timestamp > 0) lane.oldestAgeMs = Math.max(0, nowMs - timestamp)
-  })
+/** Of the fullest server: a cluster takes no more for a queue when the one node that holds it is full. */
+async function readMemory(redis: RedisClient): Promise<{ usedMemoryBytes: number; maxMemoryBytes: number }> {
+  const servers = await Promise.all(
+    serversOf(redis).map(async (server) => {
+      const info = await server.info('memory')
+      const usedMemoryBytes = Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0)
+      const maxMemoryBytes = Number(/maxmemory:(\d+)/.exec(info)?.[1] ?? 0)
+      return { usedMemoryBytes, maxMemoryBytes, share: usedMemoryBytes / Math.max(1, maxMemoryBytes) }
+    }),
+  )
+  const [fullest] = servers.sort((a, b) => b.share - a.share)
+  if (fullest === undefined) throw new Error('Connection is closed.')
+  return { usedMemoryBytes: fullest.usedMemoryBytes, maxMemoryBytes: fullest.maxMemoryBytes }
 }
 
 export type DepthSampler = {
@@ -100,7 +91,7 @@ export type DepthSampler = {
 
 /** Samples every `busyMs` while anything waits or is active, every `idleMs` otherwise. A sample that fails marks Redis unreachable. */
 export function startSampler(options: {
-  redis: Redis
+  redis: RedisClient
   namespace: string
   names: string[]
   busyMs: number

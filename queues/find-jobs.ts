@@ -1,7 +1,8 @@
 // Finds jobs by what is in them: an id of a message or person, or the number of a profile. Looks at the raw text of jobs
 // in small slices and stops at a budget, so that a search cannot hold up a full Redis. Reads only; used by the dashboard.
-import type { Redis } from 'ioredis'
+import { askQueues } from './ask.ts'
 import { payloadText } from './codec.ts'
+import type { RedisClient } from './connection.ts'
 import { queuePrefix } from './define.ts'
 
 export type Needle = {
@@ -33,7 +34,7 @@ const SLICE_JOBS = 25
 
 /** Newest jobs of every state and queue first, until `maxJobs` were looked into, `maxMs` passed or `maxFound` found. */
 export async function findJobs(
-  redis: Redis,
+  redis: RedisClient,
   options: {
     namespace: string
     names: string[]
@@ -64,7 +65,7 @@ export async function findJobs(
 }
 
 async function readSlice(
-  redis: Redis,
+  redis: RedisClient,
   place: Place,
   from: number,
 ): Promise<{ jobId: string; data: string }[]> {
@@ -80,22 +81,27 @@ async function readSlice(
 
 type Place = { queue: string; key: string; state: JobState; list: boolean; count: number }
 
-async function countPlaces(redis: Redis, namespace: string, names: string[]): Promise<Place[]> {
-  const places = names.flatMap((queue) =>
-    STATES.map((row) => ({ ...row, queue, key: `${queuePrefix(namespace, queue)}:${queue}`, count: 0 })),
-  )
-  const counts = redis.pipeline()
-  for (const place of places) {
-    if (place.list) counts.llen(`${place.key}:${place.state}`)
-    else counts.zcard(`${place.key}:${place.state}`)
-  }
-  const replies = (await counts.exec()) ?? []
-  return places
-    .map((place, i) => ({ ...place, count: Number(replies[i]?.[1] ?? 0) }))
+async function countPlaces(redis: RedisClient, namespace: string, names: string[]): Promise<Place[]> {
+  const answers = await askQueues(redis, names, (pipeline, name) => {
+    const key = `${queuePrefix(namespace, name)}:${name}`
+    for (const { state, list } of STATES) {
+      if (list) pipeline.llen(`${key}:${state}`)
+      else pipeline.zcard(`${key}:${state}`)
+    }
+  })
+  return names
+    .flatMap((queue) =>
+      STATES.map((row, i) => ({
+        ...row,
+        queue,
+        key: `${queuePrefix(namespace, queue)}:${queue}`,
+        count: Number(answers.get(queue)?.[i] ?? 0),
+      })),
+    )
     .filter((place) => place.count > 0)
 }
 
-function readIds(redis: Redis, place: Place, from: number): Promise<string[]> {
+function readIds(redis: RedisClient, place: Place, from: number): Promise<string[]> {
   const key = `${place.key}:${place.state}`
   const to = from + SLICE_JOBS - 1
   return place.list ? redis.lrange(key, from, to) : redis.zrevrange(key, from, to)

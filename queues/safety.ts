@@ -1,10 +1,19 @@
 // What 2xx promises stands on Redis' settings: nothing may be evicted, and a write is on disk before it is answered.
 import type { Redis } from 'ioredis'
+import { type RedisClient, serversOf } from './connection.ts'
 
 export type RedisFinding = { setting: string; is: string; shouldBe: string; why: string }
 
-/** Settings that may lose or evict events; empty = safe. A Redis that hides CONFIG (some managed ones) yields one finding that says so. */
-export async function findUnsafeSettings(redis: Redis): Promise<RedisFinding[]> {
+/** Settings that may lose or evict events, of the first server that has any; empty = safe. A Redis that hides CONFIG (some managed ones) yields one finding that says so. */
+export async function findUnsafeSettings(redis: RedisClient): Promise<RedisFinding[]> {
+  for (const server of serversOf(redis)) {
+    const findings = await findUnsafeOf(server)
+    if (findings.length > 0) return findings
+  }
+  return []
+}
+
+async function findUnsafeOf(redis: Redis): Promise<RedisFinding[]> {
   const findings: RedisFinding[] = []
   let read: (name: string) => Promise<string>
   try {

@@ -1,7 +1,8 @@
 // The clock in Redis: BullMQ job schedulers that add a clock task when it is due, once for all processes. Set by the
 // schedule pool when it opens; a schedule that is no longer in the list is removed.
-import type { Redis } from 'ioredis'
+
 import type { ScheduleTask } from '../schema/jobs.ts'
+import type { RedisClient } from './connection.ts'
 import { schedule } from './pipeline.ts'
 import { openQueue } from './sender.ts'
 
@@ -10,7 +11,7 @@ export type Due = { everyMs: number } | { cron: string }
 
 /** Makes the schedules equal to `rows`. Safe to run from twenty processes at once. */
 export async function upsertSchedules(
-  redis: Redis,
+  redis: RedisClient,
   namespace: string,
   rows: { task: ScheduleTask['task']; due: Due }[],
 ): Promise<void> {

@@ -1,8 +1,8 @@
 // Puts payloads on queues: the only producer of jobs. One BullMQ Queue object per lane, made when first used, all on
 // one producer connection. Ids are deterministic, so sending the same payload again while it waits is one job.
 import { Queue } from 'bullmq'
-import type { Redis } from 'ioredis'
 import { encodePayload } from './codec.ts'
+import { type RedisClient, serversOf } from './connection.ts'
 import { type PayloadOf, type QueueContract, queueNameOf, queuePrefix } from './define.ts'
 
 /** Sends payloads of the queues in `Produces` only: another queue does not compile. Resolves when Redis has them on disk. */
@@ -21,7 +21,11 @@ export type Sender = {
 /** Jobs of one addBulk: BullMQ pipelines them (not atomically), so a chunk that failed is sent again whole. */
 const CHUNK_JOBS = 50
 
-export function createSender(options: { redis: Redis; namespace: string; waitReplicas?: number }): Sender {
+export function createSender(options: {
+  redis: RedisClient
+  namespace: string
+  waitReplicas?: number
+}): Sender {
   const lanes = new Map<string, Queue>()
   const laneOf = (name: string): Queue => {
     let queue = lanes.get(name)
@@ -50,7 +54,9 @@ export function createSender(options: { redis: Redis; namespace: string; waitRep
     await settleAll(writes)
     const replicas = options.waitReplicas ?? 0
     if (replicas > 0 && writes.length > 0) {
-      const held = await options.redis.wait(replicas, 1000)
+      const held = Math.min(
+        ...(await Promise.all(serversOf(options.redis).map((server) => server.wait(replicas, 1000)))),
+      )
       if (held < replicas) throw new Error(`READONLY only ${held} of ${replicas} replicas hold the write`)
     }
   }
@@ -68,7 +74,7 @@ export function createSender(options: { redis: Redis; namespace: string; waitRep
 }
 
 /** A BullMQ queue as producers and observers open it; `skipMetasUpdate` keeps observers from resetting stream caps. */
-export function openQueue(redis: Redis, namespace: string, name: string, observer = false): Queue {
+export function openQueue(redis: RedisClient, namespace: string, name: string, observer = false): Queue {
   const queue = new Queue(name, {
     connection: redis,
     prefix: queuePrefix(namespace, name),

@@ -1,9 +1,9 @@
 // What the doctor wants to know of a Redis server beside its settings (queues/safety.ts). Read only.
-import type { Redis } from 'ioredis'
+import type { RedisClient } from './connection.ts'
 
 export type RedisFacts = { product: 'redis' | 'valkey'; version: string; major: number; nowMs: number }
 
-export async function readRedisFacts(redis: Redis): Promise<RedisFacts> {
+export async function readRedisFacts(redis: RedisClient): Promise<RedisFacts> {
   const info = await redis.info('server')
   const read = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1]
   const [seconds, micros] = await redis.time()

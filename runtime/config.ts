@@ -6,6 +6,7 @@ import { EDGE_KEYS } from './config-keys/edge.ts'
 import type { Entry, Kind } from './config-keys/entry.ts'
 import { OUTLET_KEYS } from './config-keys/outlets.ts'
 import { fail } from './errors.ts'
+import { parseRedisUrl } from './redis-url.ts'
 
 export const CONFIG_TABLE = {
   ...DEPLOYMENT_KEYS,
@@ -44,6 +45,12 @@ function parse(entry: Entry, text: string): string | number | boolean | string[]
         .filter((part) => part !== '')
     case 'url':
       if (text !== '' && !URL.canParse(text)) return new Error('is not a URL')
+      return text
+    case 'redis-url':
+      if (text !== '' && parseRedisUrl(text) === undefined)
+        return new Error(
+          'is not redis://…, redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/master (rediss for TLS)',
+        )
       return text
     case 'string':
       return text

@@ -99,7 +99,7 @@ const INFRASTRUCTURE_SQLSTATE = /^(08|53|57P|40001|40P01|25006|55P03|58)/
 const INFRASTRUCTURE_NODE =
   /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|CONNECTION_|CONNECT_TIMEOUT|NR_CLOSED|UND_ERR_CONNECT)/
 const INFRASTRUCTURE_REDIS =
-  /^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)|Connection is closed|Stream isn't writeable|Command timed out|MaxRetriesPerRequest/
+  /^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)|Connection is closed|Stream isn't writeable|Command timed out|MaxRetriesPerRequest|Cluster isn't ready|slots cache|startup nodes|Cluster redirections|sentinels are unreachable/
 
 /**
  * True for failures of a store or the network rather than of the data: they spend no attempts, however long they

@@ -1,6 +1,6 @@
 // Jobs that were given up as rows of failed_events: recorded when they die, or later by whoever finds one that is not
 // (the sweep, `millrace replay`). All agree on the key, so a job is recorded once.
-import type { Redis } from 'ioredis'
+import type { RedisClient } from '../queues/connection.ts'
 import { deadJobIds, deadJobKey, readDeadJobs } from '../queues/dead-jobs.ts'
 import { queueNames } from '../queues/define.ts'
 import { PIPELINE } from '../queues/pipeline.ts'
@@ -41,7 +41,7 @@ function isErrorCode(text: string): text is ErrorCode {
 
 /** Looks at the oldest failed jobs of every queue that keeps them and records those that no row tells of; returns how many. */
 export async function recordDeadJobs(options: {
-  redis: Redis
+  redis: RedisClient
   namespace: string
   shards: number
   sql: Sql

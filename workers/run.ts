@@ -7,9 +7,9 @@
 //   infrastructure      -> delayed with capped jitter, no attempt spent, however long it lasts
 //   anything else       -> retry with capped jitter, dead letter after the last attempt
 import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq'
-import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { decodePayload } from '../queues/codec.ts'
+import type { RedisClient } from '../queues/connection.ts'
 import { type QueueContract, queueNames, queuePrefix } from '../queues/define.ts'
 import type { DepthSampler } from '../queues/depth.ts'
 import type { Sender } from '../queues/sender.ts'
@@ -28,7 +28,7 @@ export type OnDead = (dead: {
 }) => Promise<void>
 
 export type RunOptions = {
-  connection: Redis
+  connection: RedisClient
   deps: Omit<PoolDeps<QueueContract>, 'send' | 'concurrency'>
   sender: Sender
   onDead: OnDead

@@ -1,6 +1,6 @@
 // The phases of the benchmark, each a function over a running stack: batches as fast as they go, single events for a
 // while, a steady rate, and what a waiting event costs in Redis.
-import type { Redis } from 'ioredis'
+import type { RedisClient } from '../../queues/connection.ts'
 import { pauseQueues, resumeQueues } from '../../queues/control.ts'
 import type { Sql } from '../../store/sql.ts'
 import { jobsInFlow, readCounter, waitUntilDrained } from '../demo/counts.ts'
@@ -8,7 +8,14 @@ import type { Stack } from '../local/stack.ts'
 import { eventText, type HttpLoad, openHttpLoad } from './load.ts'
 import { cpuSecondsOf, cpuSecondsOfTree, histogramQuantile, quantile, readHistogram } from './measure.ts'
 
-export type Bench = { stack: Stack; sql: Sql; redis: Redis; writeKey: string; users: number; run: string }
+export type Bench = {
+  stack: Stack
+  sql: Sql
+  redis: RedisClient
+  writeKey: string
+  users: number
+  run: string
+}
 
 const BATCH = 100
 /** Batches under way at once. */

@@ -1,5 +1,5 @@
 // What really arrived: read from Postgres, Redis and the sinks after the fact. Knows nothing of what was expected.
-import type { Redis } from 'ioredis'
+import type { RedisClient } from '../../queues/connection.ts'
 import { sampleQueues } from '../../queues/depth.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import type { Config } from '../../runtime/config.ts'
@@ -67,14 +67,14 @@ export async function countDemoEvents(sql: Sql): Promise<number> {
 }
 
 /** Jobs anywhere in the flow: waiting, active or delayed; clock tasks do not count. */
-export async function jobsInFlow(redis: Redis, config: Config): Promise<number> {
+export async function jobsInFlow(redis: RedisClient, config: Config): Promise<number> {
   const names = allQueueNames(config.shards).filter((name) => name !== 'schedule')
   const sample = await sampleQueues(redis, config.namespace, names, Date.now())
   return [...sample.lanes.values()].reduce((sum, lane) => sum + lane.waiting + lane.active + lane.delayed, 0)
 }
 
 /** Resolves when the flow was seen empty twice in a row; throws after `timeoutMs`. */
-export async function waitUntilDrained(redis: Redis, config: Config, timeoutMs: number): Promise<void> {
+export async function waitUntilDrained(redis: RedisClient, config: Config, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs
   let emptyLooks = 0
   while (emptyLooks < 3) {

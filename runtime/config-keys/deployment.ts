@@ -12,10 +12,10 @@ export const DEPLOYMENT_KEYS = {
   },
   redisUrl: {
     env: 'REDIS_URL',
-    kind: 'url',
+    kind: 'redis-url',
     default: '',
     secret: true,
-    why: 'Redis 7 or Valkey with AOF always and noeviction; empty = a local server',
+    why: 'Redis 7 or Valkey with AOF always and noeviction, one server, redis+cluster://host:port,… or redis+sentinel://host:port,…/master; empty = a local server',
   },
   dataDir: {
     env: 'MILLRACE_DATA_DIR',

@@ -1,6 +1,6 @@
 // What one configuration key is made of. The tables beside this file hold the keys, runtime/config.ts reads them.
 
-export type Kind = 'string' | 'int' | 'bool' | 'list' | 'url'
+export type Kind = 'string' | 'int' | 'bool' | 'list' | 'url' | 'redis-url'
 export type Entry = {
   /** Its name in the environment; carries the unit (`_MS`, `_BYTES`). */
   env: string

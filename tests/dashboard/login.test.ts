@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { hashPassword } from '../../dashboard/passwords.ts'
 import { startDashboard } from '../../dashboard/server.ts'
+import { serversOf } from '../../queues/connection.ts'
 import { createDashboardUser } from '../../store/dashboard-users.ts'
 import { ADMIN_PASSWORD, client, openDashboard } from '../support/dashboard-client.ts'
 import { testWorld, type World } from '../support/world.ts'
@@ -18,8 +19,10 @@ afterAll(async () => {
   await world.close()
 })
 beforeEach(async () => {
-  const keys = await world.producer.keys(`${world.namespace}:c:{login}:*`)
-  if (keys.length > 0) await world.producer.del(...keys)
+  for (const server of serversOf(world.producer)) {
+    const keys = await server.keys(`${world.namespace}:c:{login}:*`)
+    if (keys.length > 0) await server.del(...keys)
+  }
 })
 
 test('a page asks for a log-in first and leads back to what was wanted', async () => {

@@ -3,20 +3,24 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Redis } from 'ioredis'
 import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { type DemoNote, setUpDemo } from '../../cli/demo/setup.ts'
+import type { LocalRedis } from '../../cli/local/redis.ts'
 import { type Stack, startStack } from '../../cli/local/stack.ts'
+import type { RedisClient } from '../../queues/connection.ts'
 import { connectConsumer, whenReady } from '../../queues/connection.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
 import { connectSql, type Sql } from '../../store/sql.ts'
+import { startRedisCluster } from './redis-cluster.ts'
 import { waitFor } from './wait-for.ts'
 
 export type Deployment = {
   stack: Stack
   sql: Sql
-  redis: Redis
+  redis: RedisClient
+  /** The servers that hold the queues: one, or the masters of a cluster (TEST_REDIS=cluster). */
+  redisServers: LocalRedis[]
   note: DemoNote
   dataDir: string
   httpUrl: string
@@ -65,8 +69,12 @@ export async function startDeployment(options: {
       ...options.config,
     },
   )
+  const cluster =
+    process.env.TEST_REDIS === 'cluster' && config.redisUrl === ''
+      ? await startRedisCluster({ dir: join(dataDir, 'redis-cluster'), maxmemoryMb: 512 })
+      : undefined
   const stack = await startStack({
-    config,
+    config: cluster === undefined ? config : { ...config, redisUrl: cluster.url },
     env: process.env,
     say: () => {},
     postgresConnections: 100,
@@ -88,6 +96,7 @@ export async function startDeployment(options: {
     stack,
     sql,
     redis,
+    redisServers: cluster?.masters ?? (stack.redis === undefined ? [] : [stack.redis]),
     note,
     dataDir,
     httpUrl: stack.addresses().http ?? '',
@@ -116,6 +125,7 @@ export async function startDeployment(options: {
       await sql.end({ timeout: 5 })
       redis.disconnect()
       await stack.stop()
+      await cluster?.stop()
       if (process.env.KEEP_FAULT_DATA === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }

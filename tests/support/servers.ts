@@ -1,5 +1,6 @@
 // Vitest global setup: one real Postgres and one real Redis for the whole run, on free ports, with a migrated template
-// database that each test file clones. Addresses reach the test files by `provide`.
+// database that each test file clones. Addresses reach the test files by `provide`. TEST_REDIS=cluster gives the same
+// tests a cluster of three masters instead.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import type { TestProject } from 'vitest/node'
 import { createDatabase, startPostgres } from '../../cli/local/postgres.ts'
 import { startRedis } from '../../cli/local/redis.ts'
 import { migrate } from '../../schema/migrate.ts'
+import { startRedisCluster } from './redis-cluster.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -23,7 +25,9 @@ export default async function setup(project: TestProject) {
   const quiet = () => {}
   const [postgres, redis] = await Promise.all([
     startPostgres({ dir: join(dir, 'postgres'), port: 0, maxConnections: 200, log: quiet }),
-    startRedis({ dir: join(dir, 'redis'), port: 0, maxmemoryMb: 1024, log: quiet, env: process.env }),
+    process.env.TEST_REDIS === 'cluster'
+      ? startRedisCluster({ dir: join(dir, 'redis'), maxmemoryMb: 512 })
+      : startRedis({ dir: join(dir, 'redis'), port: 0, maxmemoryMb: 1024, log: quiet, env: process.env }),
   ])
   await createDatabase(postgres.url, 'millrace_template')
   await migrate(databaseUrlFor(postgres.url, 'millrace_template'), TEST_NAMESPACE)

@@ -4,12 +4,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Redis } from 'ioredis'
 import { inject } from 'vitest'
-import { connectCache } from '../../cache/connect.ts'
+import { openCache } from '../../cache/connect.ts'
 import { createDatabase, dropDatabase } from '../../cli/local/postgres.ts'
-import { connectConsumer, connectProducer, whenReady } from '../../queues/connection.ts'
+import { connectConsumer, connectForCache, connectProducer, whenReady } from '../../queues/connection.ts'
 import { startSampler } from '../../queues/depth.ts'
+import { eraseNamespace } from '../../queues/erase.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import { createSender } from '../../queues/sender.ts'
 import { systemClock } from '../../runtime/clock.ts'
@@ -57,7 +57,7 @@ export async function testWorld(overrides: Partial<Config> = {}) {
     max: 8,
     applicationName: `test-${id}`,
   })
-  const cache = connectCache(redisUrl, redisNamespace)
+  const cache = openCache(connectForCache(redisUrl), redisNamespace)
   const log = createLog({ level: config.logLevel, service: 'test' })
   const metrics = createMetrics()
   const queueConfig: Config = { ...config, namespace: redisNamespace }
@@ -106,23 +106,12 @@ export async function testWorld(overrides: Partial<Config> = {}) {
       for (const service of running) await service.stop()
       await depth.close()
       await sender.close()
-      await removeKeys(producer, redisNamespace)
+      await eraseNamespace(producer, redisNamespace)
       for (const redis of [producer, consumer]) redis.disconnect()
       await cache.close()
       await sql.end({ timeout: 5 })
       await dropDatabase(serverUrl, database)
       await rm(dataDir, { recursive: true, force: true })
     },
-  }
-}
-
-async function removeKeys(redis: Redis, namespace: string): Promise<void> {
-  for (const pattern of [`{${namespace}-*`, `${namespace}:*`]) {
-    let cursor = '0'
-    do {
-      const [next, keys] = await redis.scan(cursor, 'MATCH', pattern, 'COUNT', 500)
-      if (keys.length > 0) await redis.unlink(...keys)
-      cursor = next
-    } while (cursor !== '0')
   }
 }
