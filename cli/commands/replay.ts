@@ -5,73 +5,27 @@ import { replayPayload } from '../../queues/replay.ts'
 import { createSender } from '../../queues/sender.ts'
 import { MillraceError } from '../../runtime/errors.ts'
 import { recordAudit } from '../../store/audit.ts'
-import { listFailedEvents, markReplayed, type StoredFailedEvent } from '../../store/failed-events.ts'
-import { recordDeadJobs } from '../../workers/dead-jobs.ts'
-import { parseOptions, pastTime, wholeNumber } from '../args.ts'
+import { markReplayed } from '../../store/failed-events.ts'
+import { parseOptions } from '../args.ts'
 import { type System, withSystem } from '../connect.ts'
+import { countByReason, FAILURE_OPTIONS, openFailures, readWanted, type Wanted } from '../failures.ts'
 import type { CliIo } from '../io.ts'
-import { table } from '../table.ts'
-
-const PAGE = 200
-const MAX_ID = Number.MAX_SAFE_INTEGER
-
-type Wanted = { stage?: string; code?: string; failedIds?: number[]; since?: Date; limit: number }
 
 export async function run(args: string[], io: CliIo): Promise<number> {
-  const { options } = parseOptions(args, {
-    stage: 'string',
-    code: 'string',
-    id: 'string',
-    since: 'string',
-    limit: 'string',
-    yes: 'boolean',
-  })
-  const id = wholeNumber(options.id, 'id', { min: 1, max: MAX_ID })
-  const since = pastTime(options.since, 'since', Date.now())
-  const wanted: Wanted = {
-    ...(options.stage === undefined ? {} : { stage: options.stage }),
-    ...(options.code === undefined ? {} : { code: options.code }),
-    ...(id === undefined ? {} : { failedIds: [id] }),
-    ...(since === undefined ? {} : { since }),
-    limit: wholeNumber(options.limit, 'limit', { min: 1, max: MAX_ID }) ?? 1_000,
-  }
-  return withSystem(io, async (system) => {
-    // Dead jobs whose recording failed are found in BullMQ's failed sets first.
-    await recordDeadJobs({ ...system, ...system.config })
-    return options.yes ? replayAll(system, wanted, io) : showCounts(system, wanted, io)
-  })
+  const { options } = parseOptions(args, { ...FAILURE_OPTIONS, yes: 'boolean' })
+  const wanted = readWanted(options, 1_000)
+  return withSystem(io, (system) =>
+    options.yes ? replayAll(system, wanted, io) : showCounts(system, wanted, io),
+  )
 }
 
 async function showCounts(system: System, wanted: Wanted, io: CliIo): Promise<number> {
-  const counts = new Map<string, { row: StoredFailedEvent; count: number; last: Date }>()
-  let total = 0
-  for await (const row of openFailures(system, wanted)) {
-    total++
-    const key = `${row.stage} ${row.code} ${row.sqlstate ?? ''}`
-    const known = counts.get(key)
-    if (known === undefined) counts.set(key, { row, count: 1, last: row.failedAt })
-    else Object.assign(known, { count: known.count + 1, last: row.failedAt })
-  }
-  if (total === 0) {
-    io.write('Nothing that failed matches.\n')
-    return 0
-  }
-  const cells = [...counts.values()].map(({ row, count, last }) => [
-    row.stage,
-    row.code,
-    String(count),
-    last.toISOString(),
-    row.reason.slice(0, 100),
-  ])
-  const columns = [
-    { title: 'STAGE' },
-    { title: 'CODE' },
-    { title: 'COUNT', align: 'right' as const },
-    { title: 'LAST' },
-    { title: 'FIRST REASON' },
-  ]
-  io.write(table(columns, cells))
-  io.write(`${total} would be sent again. Nothing was sent: add --yes to do it.\n`)
+  const { total, text } = await countByReason(system, wanted)
+  io.write(
+    total === 0
+      ? 'Nothing that failed matches.\n'
+      : `${text}${total} would be sent again. Nothing was sent: add --yes to do it.\n`,
+  )
   return 0
 }
 
@@ -107,18 +61,4 @@ async function replayAll(system: System, wanted: Wanted, io: CliIo): Promise<num
   io.write(`${replayed} sent again\n`)
   for (const [why, count] of refused) io.writeError(`${count} left as they are: ${why}\n`)
   return refused.size === 0 ? 0 : 1
-}
-
-/** Open failures, oldest first, a page at a time. */
-async function* openFailures({ sql }: System, wanted: Wanted): AsyncGenerator<StoredFailedEvent> {
-  let left = wanted.limit
-  let afterId = 0
-  while (left > 0) {
-    const page = await listFailedEvents(sql, { ...wanted, afterId, limit: Math.min(left, PAGE) })
-    yield* page
-    const last = page.at(-1)
-    if (last === undefined) return
-    afterId = last.failedId
-    left -= page.length
-  }
 }
