@@ -55,7 +55,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
 function countReplies(api: HttpServer, metrics: Metrics): void {
   api.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown'
-    metrics.requests.inc({ route, status: `${Math.floor(reply.statusCode / 100)}xx` })
-    metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1000)
+    metrics.requests.inc({ service: 'api', route, status: `${Math.floor(reply.statusCode / 100)}xx` })
+    metrics.requestSeconds.observe({ service: 'api', route }, reply.elapsedTime / 1000)
   })
 }

@@ -1,6 +1,6 @@
 // How the collector does, for `status`: it has no queue of its own, so its processes are asked for their /metrics. Only a
 // local `start` leaves a note of where they are.
-import { METRIC_NAMES } from '../runtime/metrics.ts'
+import { PROCESS_METRICS } from '../runtime/metrics.ts'
 import type { RunState } from './run-state.ts'
 
 const PATIENCE_MS = 500
@@ -29,7 +29,7 @@ async function acceptedEvents(url: string): Promise<number> {
   const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(PATIENCE_MS) })
   const text = await response.text()
   const line = new RegExp(
-    `^${METRIC_NAMES.events}\\{(?=[^}]*stage="collector")(?=[^}]*verdict="accepted")[^}]*\\} (\\S+)`,
+    `^${PROCESS_METRICS.events.name}\\{(?=[^}]*stage="collector")(?=[^}]*verdict="accepted")[^}]*\\} (\\S+)`,
     'm',
   )
   return Number(line.exec(text)?.[1] ?? 0)

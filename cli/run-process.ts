@@ -1,6 +1,7 @@
 // One process: whichever of the pools and servers it was asked to run, on shared connections, until it is told to stop.
 // `millrace start persist` in a container and every child of a local `millrace start` come through here. Servers are
 // loaded when asked for: a worker does not pay their memory.
+import packageFile from '../package.json' with { type: 'json' }
 import { connectProducer, whenReady } from '../queues/connection.ts'
 import { createSender } from '../queues/sender.ts'
 import type { Config } from '../runtime/config.ts'
@@ -8,6 +9,7 @@ import { fail } from '../runtime/errors.ts'
 import { type Service, stopAll } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { startProbes } from '../runtime/probes.ts'
+import { describeProcess } from '../runtime/process-gauges.ts'
 import { recordFailedEvents } from '../store/failed-events.ts'
 import { deadJobRow } from '../workers/dead-jobs.ts'
 import { REGISTRY } from '../workers/registry.ts'
@@ -72,7 +74,8 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
       const exporter = await startExporter({
         config,
         depth: connections.depth,
-        metrics: connections.metrics,
+        sql: connections.sql,
+        redis: connections.producer,
         log,
       })
       addresses.exporter = exporter.url
@@ -83,6 +86,11 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
       port: config.metricsPort,
       log,
       metrics: connections.metrics,
+      refresh: describeProcess(connections.metrics, {
+        version: packageFile.version,
+        runs: [...names],
+        dataDir: config.dataDir,
+      }),
       isReady: () => connections.depth.current().reachable,
       isAlive: () => Date.now() - Math.max(started, connections.depth.current().takenAt) < 60_000,
     })

@@ -10,6 +10,7 @@ import type { Send } from '../queues/sender.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { HttpServer } from '../runtime/http.ts'
+import { beginAtZero } from '../runtime/instruments.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
@@ -19,7 +20,7 @@ import { openAcceptor } from './accept.ts'
 import { openRateLimiter } from './credential.ts'
 import { debuggerRoutes } from './debugger.ts'
 import { openFeedRecorder } from './feed.ts'
-import { openGate } from './gate.ts'
+import { GATE_REASONS, openGate } from './gate.ts'
 import { openKeyCache } from './key-cache.ts'
 import type { Receiver } from './receive.ts'
 import { settingsRoute } from './settings.ts'
@@ -44,6 +45,8 @@ export async function mountCollector(app: HttpServer, deps: CollectorDeps): Prom
     touchKeys: (keyIds, usedAt) => touchKeys(sql, keyIds, usedAt),
     log,
   })
+  beginAtZero(deps.metrics.events, { stage: ['collector'], verdict: ['accepted', 'refused'] })
+  beginAtZero(deps.metrics.shed, { reason: GATE_REASONS, state: ['soft', 'hard'] })
   const receiver: Receiver = {
     keys,
     gate: openGate({
@@ -113,13 +116,15 @@ function countReplies(app: FastifyInstance, metrics: Metrics): void {
     let child = children.get(name)
     if (child === undefined) {
       child = {
-        count: metrics.requests.labels({ route, status }),
-        seconds: metrics.requestSeconds.labels({ route }),
+        count: metrics.requests.labels({ service: 'collector', route, status }),
+        seconds: metrics.requestSeconds.labels({ service: 'collector', route }),
       }
       children.set(name, child)
     }
+    const seconds = reply.elapsedTime / 1000
     child.count.inc()
-    child.seconds.observe(reply.elapsedTime / 1000)
+    child.seconds.observe(seconds)
+    if (reply.statusCode === 200 && request.method === 'POST') metrics.acceptSeconds.observe(seconds)
     done()
   })
 }

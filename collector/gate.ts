@@ -8,7 +8,8 @@ import type { Sample } from '../queues/depth.ts'
 import type { Config } from '../runtime/config.ts'
 
 export type GateState = 'open' | 'soft' | 'hard'
-export type GateReason = 'depth' | 'age' | 'memory' | 'redis' | 'lag'
+export const GATE_REASONS = ['depth', 'age', 'memory', 'redis', 'lag'] as const
+export type GateReason = (typeof GATE_REASONS)[number]
 
 /** Each measure as a share of its mark; 1 = at the mark. */
 export type Load = { depth: number; age: number; memory: number }

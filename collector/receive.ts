@@ -34,7 +34,7 @@ export type Receiver = {
 export function checkDoor(request: FastifyRequest, { gate, metrics }: Receiver): void {
   const refusal = gate.refusal()
   if (refusal !== undefined) {
-    metrics.shed.inc({ reason: refusal.reason })
+    metrics.shed.inc({ reason: refusal.reason, state: refusal.state })
     throw fail(refusal.state === 'soft' ? 'overloaded' : 'unavailable', SHED_TEXT[refusal.reason], {
       retryAfterS: refusal.retryAfterS,
     })

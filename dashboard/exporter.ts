@@ -1,23 +1,34 @@
-// The one exporter of the queues: depth by state, oldest age and Redis memory, from the sampler's last look. Exactly one
-// runs a deployment, so that sums over it are true; the pools report only their own work.
+// The one exporter of a deployment: depth by state, oldest age and Redis memory from the sampler's last look, and from a
+// slower one what Postgres holds (store-gauges.ts). Exactly one runs, and it serves nothing else, so that sums over what
+// it says are true; the pools report only their own work.
+import type { RedisClient } from '../queues/connection.ts'
+import { queueNames } from '../queues/define.ts'
 import type { DepthSampler } from '../queues/depth.ts'
-import { allQueueNames } from '../queues/pipeline.ts'
+import { allQueueNames, PIPELINE } from '../queues/pipeline.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
-import type { Metrics } from '../runtime/metrics.ts'
+import { createDeploymentMetrics, type DeploymentMetrics } from '../runtime/metrics.ts'
 import { startProbes } from '../runtime/probes.ts'
+import type { Sql } from '../store/sql.ts'
+import { watchStores } from './store-gauges.ts'
 
-/** While Redis does not answer the gauges are absent (not stale) and /readyz is 503. */
+const LOOK_MS = 30_000
+
+/** While a store does not answer its gauges are absent (not stale); without Redis /readyz is 503. */
 export async function startExporter(options: {
   config: Config
   depth: DepthSampler
-  metrics: Metrics
+  sql: Sql
+  redis: RedisClient
   log: Log
+  lookMs?: number
 }): Promise<Service & { url: string }> {
-  const { config, depth, metrics, log } = options
+  const { config, depth, log } = options
+  const metrics = createDeploymentMetrics()
   const names = allQueueNames(config.shards)
-  return startProbes({
+  showBudgets(metrics, config.shards)
+  const probes = await startProbes({
     name: 'exporter',
     host: config.host,
     port: config.exporterPort,
@@ -27,15 +38,42 @@ export async function startExporter(options: {
     isAlive: () => true,
     refresh: () => showQueues(depth, metrics, names),
   })
+  const stores = watchStores({
+    sql: options.sql,
+    redis: options.redis,
+    namespace: config.namespace,
+    queueNames: names,
+    metrics,
+    log,
+    everyMs: options.lookMs ?? LOOK_MS,
+  })
+  return {
+    name: 'exporter',
+    url: probes.url,
+    async stop() {
+      await Promise.all([probes.stop(), stores.stop()])
+    },
+  }
 }
 
 const STATES = ['waiting', 'active', 'delayed', 'failed'] as const
 
-function showQueues(depth: DepthSampler, metrics: Metrics, names: string[]): void {
+function showBudgets(metrics: DeploymentMetrics, shards: number): void {
+  for (const contract of PIPELINE)
+    for (const queue of queueNames(contract, shards))
+      metrics.queueBudgetJobs.set({ queue }, contract.budget.maxWaitingJobs)
+}
+
+function showQueues(depth: DepthSampler, metrics: DeploymentMetrics, names: string[]): void {
   const sample = depth.current()
   metrics.queueJobs.reset()
   metrics.queueOldestAgeSeconds.reset()
-  if (!sample.reachable) return
+  metrics.redisUp.set(sample.reachable ? 1 : 0)
+  if (!sample.reachable) {
+    metrics.redisMemoryBytes.remove()
+    metrics.redisMemoryMaxBytes.remove()
+    return
+  }
   for (const queue of names) {
     const lane = depth.depthOf(queue)
     for (const state of STATES) metrics.queueJobs.set({ queue, state }, lane[state])

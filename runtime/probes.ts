@@ -1,10 +1,10 @@
 // What a process shows of itself to machines: /metrics (Prometheus), /healthz (is it alive: does it make progress?) and
 // /readyz (can it serve or work?). Every worker process runs one; the queue exporter is one with a refresh before a scrape.
 import { createServer, type ServerResponse } from 'node:http'
+import type { Registry } from 'prom-client'
 import { fail } from './errors.ts'
 import type { Service } from './lifecycle.ts'
 import type { Log } from './log.ts'
-import type { Metrics } from './metrics.ts'
 
 export type ProbeOptions = {
   name?: string
@@ -12,13 +12,13 @@ export type ProbeOptions = {
   /** 0 = any free port. */
   port: number
   log: Log
-  metrics: Metrics
+  metrics: { registry: Registry }
   /** False while its stores do not answer: traffic goes elsewhere, the process stays. */
   isReady(): boolean | Promise<boolean>
   /** False when it does not make progress any more: the process is restarted. Must not depend on a store being up. */
   isAlive(): boolean | Promise<boolean>
   /** Brings gauges up to date before a scrape. */
-  refresh?(): void
+  refresh?(): void | Promise<void>
 }
 
 /** Listens until stopped; throws `port_taken` naming the port. */
@@ -34,7 +34,7 @@ export async function startProbes(options: ProbeOptions): Promise<Service & { ur
   async function answer(url: string, response: ServerResponse): Promise<void> {
     switch (url.split('?')[0]) {
       case '/metrics':
-        options.refresh?.()
+        await options.refresh?.()
         return reply(response, 200, registry.contentType, await registry.metrics())
       case '/healthz':
         return verdict(response, await options.isAlive(), 'alive', 'no progress')

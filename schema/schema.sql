@@ -360,6 +360,8 @@ CREATE INDEX deliveries_profile ON ONLY deliveries USING btree (profile_id, crea
 
 CREATE INDEX failed_events_open ON failed_events USING btree (stage, failed_id) WHERE (resolved_at IS NULL);
 
+CREATE INDEX failed_events_open_count ON failed_events USING btree (stage, code) WHERE (resolved_at IS NULL);
+
 CREATE INDEX identities_profile ON identities USING btree (profile_id);
 
 CREATE INDEX membership_changes_profile ON ONLY membership_changes USING btree (profile_id, change_id);

@@ -14,6 +14,7 @@ import { type QueueContract, queueNames, queuePrefix } from '../queues/define.ts
 import type { DepthSampler } from '../queues/depth.ts'
 import type { Sender } from '../queues/sender.ts'
 import { describeError, fail, isInfrastructureError, PermanentError, RetryLater } from '../runtime/errors.ts'
+import { beginAtZero } from '../runtime/instruments.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { JobInfo, OpenPool, Pool, PoolDeps } from './define.ts'
@@ -44,6 +45,9 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<Service>
   const { deps } = options
   const { config, log, metrics } = deps
   const concurrency = options.concurrency ?? pool.work.concurrency
+  beginAtZero(metrics.jobs, { pool: [pool.name], outcome: ['done', 'retry', 'later', 'dead'] })
+  beginAtZero(metrics.stalled, { pool: [pool.name] })
+  beginAtZero(metrics.lockFailures, { pool: [pool.name] })
   const opened = await pool.open({ ...deps, send: options.sender.send, concurrency })
   const stopping = new AbortController()
   const execute = createExecutor(pool, opened, options, stopping.signal)
@@ -61,6 +65,10 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<Service>
     worker.on('stalled', (jobId) => {
       metrics.stalled.inc({ pool: pool.name })
       log.warn({ pool: pool.name, lane, jobId }, 'job taken from a dead or blocked worker')
+    })
+    worker.on('lockRenewalFailed', (jobIds) => {
+      metrics.lockFailures.inc({ pool: pool.name }, jobIds.length)
+      log.warn({ pool: pool.name, lane, jobs: jobIds.length }, 'locks were not renewed in time')
     })
     worker.on('failed', (job, error) => {
       if (job !== undefined) void recordIfDead(pool, options, lane, job, error)
@@ -143,11 +151,9 @@ async function mapOutcome(
     throw new DelayedError()
   }
   const reason = describeError(error)
-  if (error instanceof PermanentError) {
-    metrics.jobs.inc({ pool: pool.name, outcome: 'dead' })
-    throw new UnrecoverableError(reason)
-  }
-  metrics.jobs.inc({ pool: pool.name, outcome: 'retry' })
+  // The dead are counted where they are recorded, those that BullMQ gave up among them.
+  if (error instanceof PermanentError) throw new UnrecoverableError(reason)
+  if (job.attemptsMade + 1 < (job.opts.attempts ?? 1)) metrics.jobs.inc({ pool: pool.name, outcome: 'retry' })
   log.warn({ pool: pool.name, jobId: job.id, attempt: job.attemptsMade + 1, reason }, 'job failed')
   throw new Error(reason)
 }
@@ -163,6 +169,7 @@ async function recordIfDead(
   const attempts = job.opts.attempts ?? 1
   const stalledOut = error.message.includes('stalled more than')
   if (!stalledOut && !(error instanceof UnrecoverableError) && job.attemptsMade < attempts) return
+  options.deps.metrics.jobs.inc({ pool: pool.name, outcome: 'dead' })
   const reason = stalledOut
     ? fail('job_stalled', `stalled ${job.stalledCounter} times`).message
     : error.message

@@ -19,6 +19,9 @@ const ADDRESS_AT_LEAST_MS = 3500
 const ADDRESS_AT_MOST_MS = 60_000
 const ADDRESS_LOOK_MS = 500
 
+/** What `millrace_deliveries_total` counts: how a claim ended. Fenced = another worker had taken it over meanwhile. */
+export const OUTCOMES = ['sent', 'waiting', 'failed', 'skipped', 'suppressed', 'unknown', 'fenced'] as const
+
 type Deps = PoolDeps<QueueContract>
 type Held = { job: DeliveryJob; attempt: number; deps: Deps }
 

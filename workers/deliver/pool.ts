@@ -1,7 +1,9 @@
 // deliver: one message to one person on one channel, claimed before it is sent and never sent twice for one key.
 import { deliver } from '../../queues/pipeline.ts'
+import { beginAtZero } from '../../runtime/instruments.ts'
+import { CHANNELS } from '../../schema/jobs.ts'
 import { definePool } from '../define.ts'
-import { deliverOne } from './deliver.ts'
+import { deliverOne, OUTCOMES } from './deliver.ts'
 import { openProviders } from './providers.ts'
 
 export const deliverPool = definePool({
@@ -9,7 +11,10 @@ export const deliverPool = definePool({
   consumes: deliver,
   produces: [],
   work: { concurrency: 20, timeoutMs: 25_000 },
-  open: (deps) => ({ deps, providers: openProviders(deps.config) }),
+  open(deps) {
+    beginAtZero(deps.metrics.deliveries, { channel: CHANNELS, outcome: OUTCOMES })
+    return { deps, providers: openProviders(deps.config) }
+  },
   handle: (job, { deps, providers }, info) => deliverOne(job, info, deps, providers),
   close: ({ providers }) => providers.close(),
 })
