@@ -1,6 +1,8 @@
 // How a command finds the running system: the addresses in the environment, else the note that a local `start` left in
 // its data folder. One sentence with the mend when there is neither. Connections are closed when the command is done.
+
 import { type Cache, openCache } from '../cache/connect.ts'
+import { DEFAULT_SHARDS } from '../domain/buckets.ts'
 import { connectForCache, connectProducer, type RedisClient, whenReady } from '../queues/connection.ts'
 import { type Config, readConfig } from '../runtime/config.ts'
 import { describeError, fail } from '../runtime/errors.ts'
@@ -57,7 +59,7 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
   try {
     await mustAnswer(redis, config.redisUrl)
     // The stored map is what the workers go by, whatever this shell's environment says.
-    const shards = (await countShards(sql)) || config.shards
+    const shards = (await countShards(sql)) || config.shards || DEFAULT_SHARDS
     return await work({ config: { ...config, shards }, state, sql, redis, cache })
   } finally {
     redis.disconnect()

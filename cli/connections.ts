@@ -1,5 +1,6 @@
 // The connections and gauges one process shares among its pools and servers. Opened once, closed last.
 import { type Cache, openCache } from '../cache/connect.ts'
+import { DEFAULT_SHARDS } from '../domain/buckets.ts'
 import { connectConsumer, connectForCache, connectProducer, type RedisClient } from '../queues/connection.ts'
 import { type DepthSampler, startSampler } from '../queues/depth.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
@@ -28,30 +29,31 @@ export type Connections = {
   close(): Promise<void>
 }
 
-/** Connects and refuses what is not safe or does not fit: the schema, the shard map, Redis' durability. */
+/** Connects and refuses what is not safe or does not fit: the schema, the shard map, Redis' durability. The returned configuration has the stored number of shards. */
 export async function openConnections(
-  config: Config,
+  given: Config,
   log: Log,
   applicationName: string,
 ): Promise<Connections> {
-  await mustFitSchema(config)
-  const producer = connectProducer(config.redisUrl)
-  const consumer = connectConsumer(config.redisUrl)
-  await Promise.all([mustAnswer(producer, config.redisUrl), mustAnswer(consumer, config.redisUrl)])
-  await refuseUnsafeRedis(producer, config, log)
+  await mustFitSchema(given)
+  const producer = connectProducer(given.redisUrl)
+  const consumer = connectConsumer(given.redisUrl)
+  await Promise.all([mustAnswer(producer, given.redisUrl), mustAnswer(consumer, given.redisUrl)])
+  await refuseUnsafeRedis(producer, given, log)
   const sql = connectSql({
-    url: config.databaseUrl,
-    namespace: config.namespace,
-    max: config.postgresPoolSize,
+    url: given.databaseUrl,
+    namespace: given.namespace,
+    max: given.postgresPoolSize,
     applicationName,
   })
-  const stored = await ensureShardMap(sql, config.shards)
-  if (stored !== config.shards) {
+  const shards = await ensureShardMap(sql, given.shards === 0 ? DEFAULT_SHARDS : given.shards)
+  if (given.shards !== 0 && shards !== given.shards) {
     throw fail(
       'shard_mismatch',
-      `the stored shard map has ${stored} shards, MILLRACE_SHARDS is ${config.shards}: set it to ${stored}`,
+      `the stored shard map has ${shards} shards, MILLRACE_SHARDS is ${given.shards}: set it to ${shards}, or to 0 for whatever is stored`,
     )
   }
+  const config = { ...given, shards }
   const cache = openCache(connectForCache(config.redisUrl), config.namespace)
   const sender = createSender({
     redis: producer,

@@ -53,6 +53,12 @@ export const COMMANDS = [
     examples: ['resume deliver-email', 'resume segment'],
   },
   {
+    name: 'reshard',
+    usage: 'reshard N',
+    summary: 'change the number of segment queues while everything runs; N divides 1,024',
+    examples: ['reshard 32'],
+  },
+  {
     name: 'failed',
     usage: 'failed [list | show ID | discard] [--stage S] [--code C] [--id N] [--since T] [--limit N]',
     summary: 'what could not be kept or was given up, by reason: look, and discard what is of no use',

@@ -16,6 +16,7 @@ const LOAD: Record<CommandName, () => Promise<Command>> = {
   status: () => import('./commands/status.ts'),
   pause: () => import('./commands/pause.ts'),
   resume: () => import('./commands/resume.ts'),
+  reshard: () => import('./commands/reshard.ts'),
   failed: () => import('./commands/failed.ts'),
   replay: () => import('./commands/replay.ts'),
   keys: () => import('./commands/keys.ts'),

@@ -15,6 +15,7 @@ import { deadJobRow } from '../workers/dead-jobs.ts'
 import { REGISTRY } from '../workers/registry.ts'
 import { type OnDead, runPool } from '../workers/run.ts'
 import { type Connections, openConnections } from './connections.ts'
+import { watchShards } from './reshard-watch.ts'
 
 /** Servers beside the pools of the registry. */
 export const SERVERS = ['api', 'dashboard', 'exporter'] as const
@@ -28,15 +29,21 @@ export type Addresses = {
   probes?: string
   adminPassword?: string
 }
-export type RunningProcess = { addresses: Addresses; stop(): Promise<boolean> }
+export type RunningProcess = {
+  addresses: Addresses
+  /** Resolves when the number of shards has changed: this process is to stop and be started again. */
+  resharded: Promise<'resharded'>
+  stop(): Promise<boolean>
+}
 
 /** Starts everything asked for; throws when one of them cannot start. `stop` resolves false when the deadline passed. */
-export async function runProcess(config: Config, log: Log, asked: Asked[]): Promise<RunningProcess> {
+export async function runProcess(given: Config, log: Log, asked: Asked[]): Promise<RunningProcess> {
   const names = new Set(asked.map((one) => one.name))
   for (const name of names)
     if (!RUNNABLE.includes(name))
       throw fail('invalid_config', `there is no pool ${name}: ${RUNNABLE.join(', ')}`)
-  const connections = await openConnections(config, log, `millrace-${[...names].join('-').slice(0, 40)}`)
+  const connections = await openConnections(given, log, `millrace-${[...names].join('-').slice(0, 40)}`)
+  const { config } = connections
   const services: Service[] = []
   const addresses: Addresses = {}
   const started = Date.now()
@@ -101,14 +108,33 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
     await connections.close()
     throw error
   }
+  // A number that was asked for would be refused at the next start: then an operator changes it first.
+  const { watch, resharded } = given.shards === 0 ? awaitReshard(connections) : NEVER_RESHARDED
   return {
     addresses,
+    resharded,
     async stop() {
+      watch.stop()
       const inTime = await stopAll(services, config.stopDeadlineMs, log)
       if (inTime) await connections.close()
       return inTime
     },
   }
+}
+
+const NEVER_RESHARDED = { watch: { stop: () => {} }, resharded: new Promise<never>(() => {}) }
+
+function awaitReshard({ producer, sql, config }: Connections) {
+  const { promise: resharded, resolve } = Promise.withResolvers<'resharded'>()
+  const { namespace, shards } = config
+  const watch = watchShards({
+    redis: producer,
+    sql,
+    namespace,
+    shards,
+    changed: () => resolve('resharded'),
+  })
+  return { watch, resharded }
 }
 
 /** Collector and API share one port here; in a cluster an Ingress routes to each. */

@@ -29,7 +29,7 @@ try {
   const parentGone = new Promise<string>((resolve) =>
     process.once('disconnect', () => resolve('parent gone')),
   )
-  const why = await Promise.race([waitForSignal(() => process.exit(1)), parentGone])
+  const why = await Promise.race([waitForSignal(() => process.exit(1)), parentGone, running.resharded])
   log.info({ why }, 'stopping')
   const inTime = await running.stop()
   log.info({ inTime }, 'stopped')

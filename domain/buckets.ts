@@ -5,6 +5,10 @@ import { createHash } from 'node:crypto'
 export const BUCKETS = 1024
 /** Fixed ranges that tables are partitioned by: bucket >> 6 is the range, for ever. */
 export const BUCKET_RANGES = 16
+/** Shards of a new deployment. */
+export const DEFAULT_SHARDS = 16
+/** Buckets that one writer locks at the least: the same whatever the number of shards, which may be changing. */
+const BUCKETS_A_LOCK = 8
 
 /** First 4 bytes (big endian) of SHA-256 of the profile's first id, modulo 1,024. */
 export function bucketOf(firstId: string): number {
@@ -29,6 +33,12 @@ export function shardOfProfile(profileId: number, shards: number): number {
 export function bucketsOfShard(shard: number, shards: number): { from: number; to: number } {
   const width = BUCKETS / shards
   return { from: shard * width, to: (shard + 1) * width - 1 }
+}
+
+/** The first and last lock of a shard's buckets; shards that are smaller than a lock share one. */
+export function locksOfShard(shard: number, shards: number): { first: number; last: number } {
+  const { from, to } = bucketsOfShard(shard, shards)
+  return { first: Math.floor(from / BUCKETS_A_LOCK), last: Math.floor(to / BUCKETS_A_LOCK) }
 }
 
 /** Two digits at least: `segment-00` … `segment-15`. */

@@ -306,6 +306,14 @@ create table shard_map (
   CHECK ((to_bucket >= from_bucket))
 );
 
+create table shard_map_changes (
+  change_id integer generated always as identity not null,
+  shards smallint not null,
+  changed_at timestamp with time zone default now() not null,
+  PRIMARY KEY (change_id),
+  CHECK (((shards >= 1) AND (shards <= 1024)))
+);
+
 create table sources (
   source_id smallint generated always as identity not null,
   name text not null,

@@ -1,5 +1,6 @@
 // Who is in which segment, every entry and exit, and the timers that time-driven changes wait on. Written by the one
 // writer of a shard, under its lock.
+import { locksOfShard } from '../domain/buckets.ts'
 import { intArray, textArray } from './arrays.ts'
 import type { Queryable, Transaction } from './sql.ts'
 
@@ -13,13 +14,29 @@ export type MembershipChange = {
 }
 
 /**
- * Takes the shards that nobody else is writing, until the end of the transaction, and says which: one pass at a time
- * writes a shard's memberships, whatever the queues do. Never waits, so passes over several shards cannot deadlock.
+ * Takes the shards of `total` that nobody else is writing, until the end of the transaction, and says which: one pass at
+ * a time writes a shard's memberships, whatever the queues do, also while another process still counts the shards in
+ * another way: what is locked are the shard's buckets. Never waits, so passes over several shards cannot deadlock; who
+ * does not get a shard's first lock asks for no other of it, so two that want the same shard do not keep both out.
  */
-export async function tryLockShards(tx: Transaction, shards: number[]): Promise<number[]> {
+export async function tryLockShards(tx: Transaction, shards: number[], total: number): Promise<number[]> {
+  const locks = shards.map((shard) => locksOfShard(shard, total))
   const rows = await tx<{ shard: number }[]>`
-    select shard from unnest(${intArray(shards)}::int[]) as wanted (shard)
-    where pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.shard', shard))`
+    with recursive wanted as (
+      select * from unnest(
+        ${intArray(shards)}::int[],
+        ${intArray(locks.map((lock) => lock.first))}::int[],
+        ${intArray(locks.map((lock) => lock.last))}::int[]
+      ) as wanted (shard, lock, last)
+    ), taken as (
+      select shard, lock, last, pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.writer', lock)) as got
+      from wanted
+      union all
+      select shard, lock + 1, last, pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.writer', lock + 1))
+      from taken
+      where got and lock < last
+    )
+    select shard from taken where got and lock = last`
   return rows.map((row) => row.shard)
 }
 

@@ -142,7 +142,7 @@ async function startPools(asked: Asked[], processes: Map<string, number>, io: Cl
       { pools: asked.map((one) => one.name), addresses: { ...running.addresses, adminPassword: undefined } },
       'ready',
     )
-    await stopped
+    await Promise.race([stopped, running.resharded])
     return (await running.stop()) ? 0 : 1
   }
   const children: PoolProcess[] = []

@@ -3,6 +3,7 @@
 // demo` (which then stops).
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import type { Config } from '../../runtime/config.ts'
+import { countShards } from '../../store/shard-map.ts'
 import { connectSql } from '../../store/sql.ts'
 import type { CliIo } from '../io.ts'
 import { countDemoEvents, readCounter, readDemoCounts, readOutboxCounts, waitUntilDrained } from './counts.ts'
@@ -31,16 +32,17 @@ export type DemoResult = { agrees: boolean; note: DemoNote }
 export type DemoIo = Pick<CliIo, 'write' | 'isTerminal' | 'columns' | 'colours'>
 
 /** Returns whether every count is as expected, and the keys to go on with. */
-export async function runDemo(config: Config, target: DemoTarget, io: DemoIo): Promise<DemoResult> {
+export async function runDemo(given: Config, target: DemoTarget, io: DemoIo): Promise<DemoResult> {
   const sql = connectSql({
-    url: config.databaseUrl,
-    namespace: config.namespace,
+    url: given.databaseUrl,
+    namespace: given.namespace,
     max: 2,
     applicationName: 'millrace-demo',
   })
-  const redis = connectProducer(config.redisUrl)
+  const redis = connectProducer(given.redisUrl)
   await whenReady(redis)
   try {
+    const config = { ...given, shards: await countShards(sql) }
     const note = await setUpDemo(sql, config.dataDir, Date.now())
     const shop = generateShop({ seed: DEMO_SEED, anchor: new Date(note.anchor) })
     const stream = withResends(shop, RESEND_SHARE, DEMO_SEED)

@@ -1,5 +1,7 @@
 // Checks of Postgres and Redis: do they answer, are they new enough, do they keep what they acknowledge, does the schema
 // and the shard map fit, do the clocks agree. Changes nothing.
+
+import { DEFAULT_SHARDS } from '../../domain/buckets.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import { findUnsafeSettings } from '../../queues/safety.ts'
 import { readRedisFacts } from '../../queues/server-facts.ts'
@@ -100,12 +102,13 @@ async function checkSchema(config: Config): Promise<Finding> {
 
 async function checkShards(sql: Sql, configured: number): Promise<Finding> {
   const stored = await countShards(sql)
-  if (stored === 0) return ok('shards', `no map is stored yet: the first start stores ${configured} shards`)
-  if (stored === configured) return ok('shards', `${stored} shards, as stored`)
+  if (stored === 0)
+    return ok('shards', `no map is stored yet: the first start stores ${configured || DEFAULT_SHARDS} shards`)
+  if (configured === 0 || stored === configured) return ok('shards', `${stored} shards, as stored`)
   return bad(
     'shards',
     `the stored map has ${stored} shards, MILLRACE_SHARDS is ${configured}`,
-    `set MILLRACE_SHARDS=${stored}`,
+    `set MILLRACE_SHARDS=${stored}, or 0 for whatever is stored`,
   )
 }
 

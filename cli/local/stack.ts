@@ -2,9 +2,12 @@
 // every pool in a few processes. `start`, `demo`, `bench` and the flow tests all stand on it.
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
+import { DEFAULT_SHARDS } from '../../domain/buckets.ts'
 import { CONFIG_TABLE, type Config } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
 import { migrate } from '../../schema/migrate.ts'
+import { ensureShardMap } from '../../store/shard-map.ts'
+import { connectSql } from '../../store/sql.ts'
 import type { Addresses } from '../run-process.ts'
 import { type PoolProcess, startPoolProcess } from './children.ts'
 import { claim } from './claim.ts'
@@ -63,7 +66,9 @@ export async function startStack(options: {
     const applied = await migrate(config.databaseUrl, config.namespace)
     say(applied.length === 0 ? 'The schema is up to date' : `Schema: ${applied.length} migrations applied`)
     signal?.throwIfAborted()
+    const shards = await storedShards(config)
     await warming
+    // The pools are told what was asked for: 0 lets them follow a later millrace reshard.
     const childEnv = { ...env, ...toEnvironment(config), ...compileCacheEnv() }
     const processes = await startProcesses(options.processes ?? DEFAULT_PROCESSES, {
       env: childEnv,
@@ -72,7 +77,7 @@ export async function startStack(options: {
     })
     say(`Pools are running in ${processes.length} processes`)
     return {
-      config,
+      config: { ...config, shards },
       env: childEnv,
       postgres,
       redis,
@@ -181,6 +186,20 @@ async function configure(
     httpPort: options.config.httpPort === 0 ? await choosePort(0) : options.config.httpPort,
   }
   return { sinks, config }
+}
+
+async function storedShards(config: Config): Promise<number> {
+  const sql = connectSql({
+    url: config.databaseUrl,
+    namespace: config.namespace,
+    max: 1,
+    applicationName: 'millrace-start',
+  })
+  try {
+    return await ensureShardMap(sql, config.shards === 0 ? DEFAULT_SHARDS : config.shards)
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
 }
 
 async function startProcesses(

@@ -138,10 +138,10 @@ export const DEPLOYMENT_KEYS = {
   shards: {
     env: 'MILLRACE_SHARDS',
     kind: 'int',
-    default: '16',
-    min: 1,
+    default: '0',
+    min: 0,
     max: 1024,
-    why: 'segment queues; each is a range of buckets, stored and checked at every start',
+    why: 'segment queues; 0 = as stored (16 in a new deployment), which millrace reshard changes; any other number must be the stored one',
   },
   redisUnsafeOk: {
     env: 'MILLRACE_REDIS_UNSAFE_OK',

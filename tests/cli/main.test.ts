@@ -72,7 +72,7 @@ test('config print shows every key and no secret', async () => {
   const { code, out } = await runMillrace(['config', 'print'], { ...env, MILLRACE_SECRET: 'hush-hush' })
   expect(code).toBe(0)
   expect(out).toMatch(/^MILLRACE_SECRET +\(set\) /m)
-  expect(out).toMatch(/^MILLRACE_SHARDS +16 /m)
+  expect(out).toMatch(/^MILLRACE_SHARDS +0 /m)
   expect(out).not.toContain('hush-hush')
 })
 

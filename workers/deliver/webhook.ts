@@ -31,6 +31,7 @@ async function post(
   message: Outgoing,
   signal: AbortSignal,
 ): Promise<SendOutcome> {
+  if (signal.aborted) return { kind: 'later', reason: 'this process stops' }
   const url = new URL(options.url)
   const target = options.real ? await checkedAddress(url) : { address: url.hostname }
   if ('refused' in target) return { kind: 'refused', reason: target.refused }
@@ -46,7 +47,7 @@ async function post(
     ...signWebhook(options.secret, { id: message.key, timestampS: Math.floor(Date.now() / 1000), body }),
   }
   try {
-    const status = await exchange(url, target.address, { headers, body, signal })
+    const status = await exchange(url, target.address, { headers, body })
     if (status >= 200 && status < 300) return { kind: 'sent', providerMessageId: `${status}` }
     if (status === 429 || status === 408 || status >= 500) return { kind: 'later', reason: `HTTP ${status}` }
     return { kind: 'refused', reason: `HTTP ${status}` }
@@ -55,11 +56,14 @@ async function post(
   }
 }
 
-/** Sends to the address that was checked, with the name kept for TLS and Host; redirects are not followed. */
+/**
+ * Sends to the address that was checked, with the name kept for TLS and Host; redirects are not followed. What is on its
+ * way is not cut when the process stops: the receiver may have it already, and would get it twice.
+ */
 function exchange(
   url: URL,
   address: string,
-  options: { headers: Record<string, string>; body: string; signal: AbortSignal },
+  options: { headers: Record<string, string>; body: string },
 ): Promise<number> {
   const isTls = url.protocol === 'https:'
   return new Promise((resolve, reject) => {
@@ -70,7 +74,7 @@ function exchange(
       method: 'POST',
       headers: { ...options.headers, host: url.host },
       ...(isTls ? { servername: url.hostname } : {}),
-      signal: AbortSignal.any([options.signal, AbortSignal.timeout(TIMEOUT_MS)]),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     request.on('error', reject)
     request.on('response', (response) => {

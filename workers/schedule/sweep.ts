@@ -1,14 +1,16 @@
 // Finds what was committed but not handed on, and hands it on: changes that were never announced, deliveries and dead
-// jobs that nobody holds, profiles that a changed segment has not looked at, and events that the archive had no room
-// for. Each part is bounded; the next sweep goes on.
+// jobs that nobody holds, profiles that a changed segment has not looked at, events that the archive had no room for, and
+// jobs of shards that are no more. Each part is bounded; the next sweep goes on.
 import { announce } from '../../queues/announce.ts'
 import { sendBackfill } from '../../queues/backfill.ts'
 import { deliver } from '../../queues/pipeline.ts'
+import { moveRetiredJobs } from '../../queues/retired-lanes.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
 import { profilesOfBuckets } from '../../store/memberships.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import { closeBackfill, openBackfills } from '../../store/segments.ts'
+import { mostShards } from '../../store/shard-map.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
 import type { ScheduleDeps } from './deps.ts'
 import { fillArchiveGaps } from './gaps.ts'
@@ -27,7 +29,8 @@ export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Co
   const deadJobs = await recordLostDeadJobs(deps, signal)
   const backfilled = await runOpenBackfills(deps, signal)
   const archived = await fillArchiveGaps(deps, signal)
-  return { announced, deliveries, deadJobs, backfilled, archived }
+  const resharded = await moveJobsOfRetiredShards(deps)
+  return { announced, deliveries, deadJobs, backfilled, archived, resharded }
 }
 
 async function announceLeftBehind(deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
@@ -69,6 +72,13 @@ async function runOpenBackfills(
     await closeBackfill(sql, open)
   }
   return named
+}
+
+/** What a process that still counted more shards has sent to queues that nobody works on any more. */
+async function moveJobsOfRetiredShards({ cache, config, send, sql }: ScheduleDeps): Promise<number> {
+  const { namespace, shards } = config
+  const most = await mostShards(sql)
+  return most > shards ? moveRetiredJobs({ redis: cache.redis, namespace, send, shards, most }) : 0
 }
 
 /** Dead jobs are recorded when they die, unless Postgres was away just then. */

@@ -63,7 +63,7 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     const wanted = [
       ...new Set([...input.reasons.keys()].map((profileId) => shardOfProfile(profileId, input.shards))),
     ]
-    const locked = new Set(await tryLockShards(tx, wanted))
+    const locked = new Set(await tryLockShards(tx, wanted, input.shards))
     const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
     const segments = await catalog.current(tx)
     const scansOfAll = distinctScans(segments)

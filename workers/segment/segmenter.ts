@@ -3,6 +3,7 @@
 // is committed and its changes are announced.
 
 import { writeMemberships } from '../../cache/memberships.ts'
+import { shardOfProfile } from '../../domain/buckets.ts'
 import { announce } from '../../queues/announce.ts'
 import type { deliver } from '../../queues/pipeline.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
@@ -32,7 +33,7 @@ export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
       let waiting = batches
       while (waiting.length > 0) {
         const busyShards = await pass(deps, catalog, waiting)
-        waiting = waiting.filter((batch) => busyShards.has(batch.shard))
+        waiting = waiting.filter((batch) => isBusy(batch, busyShards, deps.config.shards))
         if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, BUSY_SHARD_MS))
       }
     },
@@ -50,7 +51,7 @@ async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]
   for (const change of result.changes) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
-  const done = batches.filter((batch) => !result.busyShards.has(batch.shard))
+  const done = batches.filter((batch) => !isBusy(batch, result.busyShards, deps.config.shards))
   // Also the changes that an earlier attempt committed: found by their missing announced_at (law 2).
   const pending = await pendingChangesOf(deps.sql, result.evaluated)
   if (pending.length > 0) {
@@ -64,6 +65,12 @@ async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]
       deps.metrics.membershipSeconds.observe(Math.max(0, now - batch.receivedAt) / 1000)
   }
   return result.busyShards
+}
+
+/** By its profiles, not by the shard it was sent to: the sender may have counted the shards in another way. */
+function isBusy(batch: TouchedUsers, busyShards: Set<number>, shards: number): boolean {
+  if (busyShards.size === 0) return false
+  return batch.profileIds.some((profileId) => busyShards.has(shardOfProfile(profileId, shards)))
 }
 
 /** The reason a change is put down to: an event explains more than a timer, a merge more than either. */

@@ -1,16 +1,18 @@
 // One delivery key is sent once, by however many workers, and after a worker died with it in hand.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Service } from '../../../runtime/lifecycle.ts'
 import { claimDelivery, recordDelivery } from '../../../store/deliveries.ts'
 import { deliverPool } from '../../../workers/deliver/pool.ts'
 import { type DeliverWorld, deliverWorld } from '../../support/deliver-world.ts'
+import { waitFor } from '../../support/wait-for.ts'
 
 let world: DeliverWorld
+let pools: Service[]
 
 beforeAll(async () => {
   world = await deliverWorld(() => ({ deliverLeaseMs: 500 }))
   // Two processes' worth of workers on the same queues.
-  await world.run(deliverPool)
-  await world.run(deliverPool)
+  pools = [await world.run(deliverPool), await world.run(deliverPool)]
 })
 afterAll(() => world?.close())
 
@@ -121,4 +123,18 @@ test('fifty people, each named by three jobs, get one mail each through a server
   const states = await Promise.all(jobs.map(async (job) => (await world.rowOf(job))?.state))
   expect(states.filter((state) => state === 'unknown')).toHaveLength(5)
   expect(states.filter((state) => state === 'sent')).toHaveLength(45)
+})
+
+// Last: it stops the pools of this file.
+test('a webhook that is on its way when its process stops is waited for, and not sent again', async () => {
+  const person = await world.addPerson()
+  const job = world.jobFor(person, 'webhook')
+  world.sinks.pause('webhook')
+  await world.send([job])
+  await waitFor(async () => (await world.rowOf(job))?.state === 'sending', { what: 'the webhook to be sent' })
+  for (const pool of pools) pool.quiet?.()
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  world.sinks.resume('webhook')
+  expect(await world.ended(job)).toMatchObject({ state: 'sent', attempt: 1 })
+  expect(await world.received('webhook', `${job.deliveryKey}-webhook`)).toHaveLength(1)
 })
