@@ -145,6 +145,19 @@ export const COMMANDS = [
     examples: ['migrate'],
   },
   {
+    name: 'backup',
+    usage: 'backup DIR',
+    summary: 'everything in Postgres as of one instant, into a new folder, while all runs',
+    examples: ['backup backups/2026-11-21'],
+  },
+  {
+    name: 'restore',
+    usage: 'restore DIR [--yes]',
+    summary: 'a backup into an empty deployment; every count and content is compared',
+    options: [['--yes', 'do it; without it only what the backup holds is shown']],
+    examples: ['restore backups/2026-11-21', 'restore backups/2026-11-21 --yes'],
+  },
+  {
     name: 'reset',
     usage: 'reset --yes',
     summary: 'delete all data of this deployment: schema, queues and local files',

@@ -17,6 +17,8 @@ const LOAD: Record<CommandName, () => Promise<Command>> = {
   pause: () => import('./commands/pause.ts'),
   resume: () => import('./commands/resume.ts'),
   reshard: () => import('./commands/reshard.ts'),
+  backup: () => import('./commands/backup.ts'),
+  restore: () => import('./commands/restore.ts'),
   failed: () => import('./commands/failed.ts'),
   replay: () => import('./commands/replay.ts'),
   keys: () => import('./commands/keys.ts'),

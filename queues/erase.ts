@@ -1,11 +1,20 @@
-// Deletes everything a deployment has in Redis. Only `millrace reset` calls it.
+// Deletes what a deployment has in Redis: everything (`millrace reset`), or only the cache (`millrace restore`).
 import { type RedisClient, serversOf } from './connection.ts'
 
+/** Removes what is not a queue: served memberships, sessions of the dashboard, the live feed. All of it comes again. */
+export function eraseCache(redis: RedisClient, namespace: string): Promise<number> {
+  return erase(redis, [`${namespace}:c:*`])
+}
+
 /** Removes the queues' and the cache's keys in slices; returns how many. Namespaces hold no '-', so none is another's prefix. */
-export async function eraseNamespace(redis: RedisClient, namespace: string): Promise<number> {
+export function eraseNamespace(redis: RedisClient, namespace: string): Promise<number> {
+  return erase(redis, [`{${namespace}-*`, `${namespace}:*`])
+}
+
+async function erase(redis: RedisClient, patterns: string[]): Promise<number> {
   let erased = 0
   for (const server of serversOf(redis)) {
-    for (const pattern of [`{${namespace}-*`, `${namespace}:*`]) {
+    for (const pattern of patterns) {
       let cursor = '0'
       do {
         const [next, keys] = await server.scan(cursor, 'MATCH', pattern, 'COUNT', 500)

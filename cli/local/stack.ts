@@ -119,7 +119,7 @@ async function settled<T>(started: Promise<T>[]): Promise<T[]> {
 type Standing = { standing: (() => Promise<unknown>)[] }
 
 /** Those of Postgres and Redis that the configuration does not name. */
-async function startServers(
+export async function startServers(
   options: Standing & {
     config: Config
     env: NodeJS.ProcessEnv

@@ -1,0 +1,125 @@
+// millrace restore: a backup into an empty deployment, in one transaction: when a count or the content of a table differs from
+// what the backup says, nothing is kept. Starts the embedded servers for it where none are named.
+import { resolve } from 'node:path'
+import { connectProducer, whenReady } from '../../queues/connection.ts'
+import { eraseCache } from '../../queues/erase.ts'
+import { type Config, readConfig } from '../../runtime/config.ts'
+import { fail } from '../../runtime/errors.ts'
+import { migrate, schemaVersion } from '../../schema/migrate.ts'
+import { copyIn, listTables, makeEventPartitions, setSequences, stateOf } from '../../store/backup.ts'
+import { connectSql, inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
+import { parseOptions } from '../args.ts'
+import { fileOf, type Manifest, readManifest } from '../backup/manifest.ts'
+import { readTableFile } from '../backup/table-file.ts'
+import { createProgress } from '../demo/progress.ts'
+import type { CliIo } from '../io.ts'
+import { withServers } from '../local/with-servers.ts'
+import { readRunState } from '../run-state.ts'
+import { table } from '../table.ts'
+
+/** Numbers that jobs may name which were given out after the backup. */
+const SKIPPED_NUMBERS = 1_000_000_000
+/** Filled by every first start. */
+const FILLED_AT_START = ['shard_map', 'shard_map_changes', 'settings', 'schedule_runs']
+
+export async function run(args: string[], io: CliIo): Promise<number> {
+  const { options, positionals } = parseOptions(args, { yes: 'boolean' }, 1)
+  const [folder] = positionals
+  if (folder === undefined) throw fail('invalid_request', 'name the folder of a backup')
+  const dir = resolve(folder)
+  const manifest = await readManifest(dir)
+  io.write(`Backup of ${manifest.takenAt}, Millrace ${manifest.millrace}, schema ${manifest.schemaVersion}\n`)
+  if (options.yes !== true) {
+    io.write(`${contents(manifest)}Nothing was restored: add --yes to do it.\n`)
+    return 0
+  }
+  const config = readConfig(io.env)
+  const running = readRunState(config.dataDir)
+  if (running !== undefined)
+    throw fail('conflict', `Millrace runs here (pid ${running.pid}): stop it before you restore into it`)
+  await withServers(config, io, (addresses) => restore({ ...config, ...addresses }, dir, manifest, io))
+  io.write(
+    `Restored; every count and the content of every table are those of the backup:\n${contents(manifest)}`,
+  )
+  return 0
+}
+
+function contents(manifest: Manifest): string {
+  const filled = manifest.tables.filter((one) => one.rows > 0)
+  return table(
+    [{ title: 'TABLE' }, { title: 'ROWS', align: 'right' }],
+    filled.map((one) => [one.name, one.rows.toLocaleString('en-US')]),
+  )
+}
+
+async function restore(config: Config, dir: string, manifest: Manifest, io: CliIo): Promise<void> {
+  await migrate(config.databaseUrl, config.namespace)
+  const { applied } = await schemaVersion(config.databaseUrl, config.namespace)
+  if (applied !== manifest.schemaVersion)
+    throw fail(
+      'schema_mismatch',
+      `the backup has schema ${manifest.schemaVersion}, this version makes ${applied}: restore with the Millrace that made it (${manifest.millrace}), then upgrade`,
+    )
+  const sql = connectSql({
+    url: config.databaseUrl,
+    namespace: config.namespace,
+    max: 1,
+    applicationName: 'millrace-restore',
+    statementTimeoutMs: 0,
+  })
+  try {
+    await mustBeEmpty(sql)
+    await makeEventPartitions(sql, manifest.partitions)
+    await inTransaction(sql, (tx) => loadAll(tx, dir, manifest, io))
+    await sql`analyze`
+  } finally {
+    await sql.end({ timeout: 2 })
+  }
+  await forgetCache(config)
+}
+
+async function mustBeEmpty(sql: Sql): Promise<void> {
+  for (const { name } of await listTables(sql)) {
+    if (FILLED_AT_START.includes(name)) continue
+    const [row] = await sql`select 1 from ${sql(name)} limit 1`
+    if (row !== undefined)
+      throw fail(
+        'conflict',
+        `the deployment is not empty (${name} has rows): restore into a new database, another MILLRACE_NAMESPACE, or after millrace reset`,
+      )
+  }
+}
+
+async function loadAll(tx: Transaction, dir: string, manifest: Manifest, io: CliIo): Promise<void> {
+  for (const name of FILLED_AT_START) await tx`delete from ${tx(name)}`
+  const total = manifest.tables.reduce((sum, one) => sum + one.rows, 0)
+  let done = 0
+  const progress = createProgress({ ...io, now: Date.now, stages: [{ name: 'rows', total }] })
+  for (const one of manifest.tables) {
+    const file = readTableFile(fileOf(dir, one.name), (count) => {
+      done += count
+      progress.set('rows', done)
+    })
+    await copyIn(tx, one, file.rows)
+    file.check(one)
+    const { rows, fingerprint } = await stateOf(tx, one.name)
+    if (rows !== one.rows || fingerprint !== one.fingerprint)
+      throw fail(
+        'conflict',
+        `${one.name} has ${rows} rows where the backup has ${one.rows}, or others: nothing was kept`,
+      )
+  }
+  await setSequences(tx, manifest.sequences, SKIPPED_NUMBERS)
+  progress.finish()
+}
+
+/** Memberships that Redis serves may be newer than the backup. */
+async function forgetCache(config: Config): Promise<void> {
+  const redis = connectProducer(config.redisUrl)
+  try {
+    await whenReady(redis)
+    await eraseCache(redis, config.namespace)
+  } finally {
+    redis.disconnect()
+  }
+}
