@@ -70,6 +70,8 @@ test('an unknown path under /api is a 404 problem', async () => {
 test('requests are counted by route and outcome, without ids', async () => {
   await api.get('/api/v1/users/counted-user')
   const text = await world.metrics.registry.metrics()
-  expect(text).toContain('millrace_http_requests_total{service="api",route="/api/v1/users/:userId",status="4xx"} 1')
+  expect(text).toContain(
+    'millrace_http_requests_total{service="api",route="/api/v1/users/:userId",status="4xx"} 1',
+  )
   expect(text).not.toContain('counted-user')
 })
