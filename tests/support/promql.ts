@@ -27,3 +27,10 @@ export function selectorsOf(expression: string): Selector[] {
 export function groupedBy(expression: string): string[] {
   return [...expression.matchAll(GROUPING)].flatMap(([, list = '']) => list.match(/\w+/g) ?? [])
 }
+
+/** A selector of several values as one for each of them: each must be there, not only one. */
+export function alternativesOf(selector: string): string[] {
+  const [whole, label, values] = /(\w+)=~"([\w-]+(?:\|[\w-]+)+)"/.exec(selector) ?? []
+  if (whole === undefined || values === undefined) return [selector]
+  return values.split('|').flatMap((value) => alternativesOf(selector.replace(whole, `${label}="${value}"`)))
+}
