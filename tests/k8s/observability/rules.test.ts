@@ -73,19 +73,6 @@ test('an alert says how bad it is, what it is, and where to read on', () => {
   expect(new Set(ALERTS.map(({ alert }) => alert)).size).toBe(ALERTS.length)
 })
 
-test('every alert has its section in the runbook, and every section its alert', () => {
-  const [, ...sections] = readProjectFile('docs/RUNBOOK.md').split(/^### /m)
-  expect(sections.map((text) => /^\S+/.exec(text)?.[0]).sort()).toEqual(
-    ALERTS.map(({ alert }) => alert).sort(),
-  )
-  for (const text of sections)
-    expect(text.match(/^\*\*(Means|Look|Mend):\*\* /gm), text.slice(0, 40)).toEqual([
-      '**Means:** ',
-      '**Look:** ',
-      '**Mend:** ',
-    ])
-})
-
 test('every alert is seen quiet and seen ringing in the tests of the rules', () => {
   type Case = { alertname: string; exp_alerts?: unknown[] }
   const cases = RULE_TEST_FILES.flatMap((path) => {
@@ -101,29 +88,38 @@ test('every alert is seen quiet and seen ringing in the tests of the rules', () 
   expect(alerts.filter((alert) => !names(false).has(alert))).toEqual([])
 })
 
+test('a dashboard is found by its file name, and each of its panels asks the Prometheus that is chosen', () => {
+  for (const path of DASHBOARD_FILES) {
+    const { uid, panels, templating } = JSON.parse(readProjectFile(path))
+    expect(path).toContain(`/${uid}.json`)
+    expect(new Set(panels.map((panel: { id: number }) => panel.id)).size).toBe(panels.length)
+    const asking = panels.filter((panel: { type: string }) => panel.type !== 'row')
+    for (const { title, datasource, targets } of asking)
+      for (const source of [
+        datasource,
+        ...targets.map((target: { datasource: unknown }) => target.datasource),
+      ])
+        expect(source, title).toEqual({
+          type: 'prometheus',
+          uid: expect.stringMatching(/^\$\{datasource\}$/),
+        })
+    const names: string[] = templating.list.map((variable: { name: string }) => variable.name)
+    const asked = JSON.stringify(panels).match(/\$\{?(?!__)\w+/g) ?? []
+    expect(asked.filter((name) => !names.includes(name.replace(/\W/g, '')))).toEqual([])
+    for (const { query } of templating.list.filter(
+      (variable: { type: string }) => variable.type === 'query',
+    )) {
+      const [, metric = '', label = ''] = /^label_values\((\w+), (\w+)\)$/.exec(query.query) ?? []
+      expect(labelsOf(metric), query.query).toContain(label)
+    }
+  }
+})
+
 test('a service level is judged at a bound of its histogram', () => {
   const text = readProjectFile('k8s/observability/rules/slo.rules.yaml')
   const bounds = [...text.matchAll(/le="([\d.]+)"/g)].map((match) => Number(match[1]))
   expect(bounds).toEqual([0.1, 0.5, 1])
   expect(bounds.filter((bound) => !SECONDS.includes(bound))).toEqual([])
-})
-
-test('docs/SERVICE-LEVELS.md promises what the rules measure', () => {
-  const page = readProjectFile('docs/SERVICE-LEVELS.md')
-  const promised = [...page.matchAll(/^\| `([a-z-]+)` \| ([\d.]+) % .*?(?:within ([\d.]+ m?s))? \|/gm)].map(
-    ([, slo, percent, bound = '']) => [slo, Number(percent), bound],
-  )
-  const objectives = RULES.filter((rule) => rule.record === 'slo:millrace_objective:ratio')
-  const bad = RULES.filter((rule) => rule.record === 'slo:millrace_bad:rate5m')
-  const measured = objectives.map(({ labels, expr }) => {
-    const of = bad.find((rule) => rule.labels?.slo === labels?.slo)
-    const seconds = /le="([\d.]+)"/.exec(of?.expr ?? '')?.[1]
-    const bound =
-      seconds === undefined ? '' : Number(seconds) < 1 ? `${Number(seconds) * 1000} ms` : `${seconds} s`
-    return [labels?.slo, Number(/[\d.]+/.exec(expr)?.[0]) * 100, bound]
-  })
-  expect(measured).toHaveLength(4)
-  expect(promised).toEqual(measured)
 })
 
 test('the scrape configuration names every service and the ports it has in a container', () => {
