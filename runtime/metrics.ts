@@ -32,7 +32,7 @@ export const PROCESS_METRICS = {
       'millrace_events_total',
       'events',
       'collector, ingest, persist, archive',
-      'Events by stage and what became of them there',
+      'What became of events: accepted, refused; normalised, failed; kept, duplicate, conflict, failed; archived, failed',
     ],
     'stage',
     'verdict',
@@ -82,7 +82,12 @@ export const PROCESS_METRICS = {
     'reason',
   ),
   deliveries: counter(
-    ['millrace_deliveries_total', 'messages', 'deliver', 'Recorded outcomes by channel'],
+    [
+      'millrace_deliveries_total',
+      'messages',
+      'deliver',
+      'Claims by outcome: sent, waiting, failed, skipped, suppressed, unknown, fenced (taken over meanwhile)',
+    ],
     'channel',
     'outcome',
   ),

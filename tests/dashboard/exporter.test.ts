@@ -1,7 +1,9 @@
 // The exporter: what Prometheus reads of every queue, of Redis and of Postgres.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startExporter } from '../../dashboard/exporter.ts'
+import { connectProducer } from '../../queues/connection.ts'
 import { pauseQueues } from '../../queues/control.ts'
+import { startSampler } from '../../queues/depth.ts'
 import { allQueueNames, persist } from '../../queues/pipeline.ts'
 import { recordGaps } from '../../store/archive.ts'
 import { weekOf } from '../../store/events.ts'
@@ -131,22 +133,31 @@ test('what should not stay in Postgres is shown, and what it has room for', asyn
   })
 })
 
-test('while Postgres does not answer, what it holds is not said', async () => {
-  const { config, depth, producer, log } = world
+test('while a store does not answer, it is said to be down and nothing is said of what it holds', async () => {
+  const { config, namespace, log } = world
+  const redis = connectProducer('redis://127.0.0.1:1')
+  redis.on('error', () => {})
+  const depth = startSampler({ redis, namespace, names: ['ingest'], busyMs: 50, idleMs: 50 })
   const nobody = connectSql({
     url: 'postgres://nobody@127.0.0.1:1/none',
     namespace: 'none',
     max: 1,
     applicationName: 'test',
   })
-  const blind = await startExporter({ config, depth, sql: nobody, redis: producer, log, lookMs: 50 })
+  const blind = await startExporter({ config, depth, sql: nobody, redis, log, lookMs: 50 })
   const text = await waitFor(async () => {
     const now = await (await fetch(`${blind.url}/metrics`)).text()
     return now.includes('millrace_postgres_up 0') ? now : undefined
   })
-  expect(text).not.toMatch(/^millrace_postgres_connections /m)
-  expect(text).toContain('millrace_redis_up 1')
+  expect(text).toContain('millrace_redis_up 0')
+  const said = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  expect(said.filter((line) => !/^millrace_(queue_budget_jobs\{|redis_up|postgres_up)/.test(line))).toEqual(
+    [],
+  )
+  expect((await fetch(`${blind.url}/readyz`)).status).toBe(503)
   await blind.stop()
+  await depth.close()
+  redis.disconnect()
   await nobody.end()
 })
 

@@ -10,7 +10,8 @@ export function metricsPage(areas: { title: string; about: string; rows: Record<
     '     npm test -- tests/house/metrics.test.ts -u -->',
     '',
     'Prometheus reads `/metrics` of every process (`MILLRACE_METRICS_PORT`) and of the one exporter (`MILLRACE_EXPORTER_PORT`).',
-    'A name or label here is never changed, only added.',
+    'A name or label here is never changed, only added. What is alerted on is in [RUNBOOK.md](RUNBOOK.md), what is promised in',
+    '[SERVICE-LEVELS.md](SERVICE-LEVELS.md); rules and dashboards are in [k8s/observability](../k8s/observability/README.md).',
     '',
     `Histograms have the bounds ${SECONDS.join(', ')} s.`,
     ...areas.flatMap(({ title, about, rows }) => [
