@@ -5,17 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
-import { hasKubectl, listAt, ofKind, render, textAt } from '../support/manifests.ts'
-
-function hasPromtool(): boolean {
-  try {
-    execFileSync('promtool', ['--version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    console.warn('SKIPPED: no promtool here, so the queries of the autoscaler are not evaluated')
-    return false
-  }
-}
+import { hasKubectl, hasPromtool, listAt, ofKind, render, textAt } from '../support/manifests.ts'
 
 function queryOf(pool: string, name: string): string {
   const scaled = ofKind(render('production'), 'ScaledObject').find((one) => one.metadata.name === pool)

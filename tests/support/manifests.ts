@@ -14,15 +14,25 @@ export type Manifest = {
   [key: string]: Json
 }
 
-export const OVERLAYS = readdirSync(join(ROOT, 'k8s/overlays')).sort()
+export const OVERLAYS = readdirSync(join(ROOT, 'k8s/overlays'))
+  .filter((name) => !name.startsWith('.'))
+  .sort()
 
-/** False where there is no kubectl: says so once, loudly, and the tests of manifests are skipped. */
+/** False where there is no kubectl: says so once a file, loudly, and the tests of manifests are skipped. */
 export function hasKubectl(): boolean {
+  return isInstalled('kubectl', ['version', '--client'], 'the Kubernetes manifests are not checked')
+}
+
+export function hasPromtool(): boolean {
+  return isInstalled('promtool', ['--version'], 'what is written for Prometheus is not evaluated')
+}
+
+function isInstalled(program: string, args: string[], otherwise: string): boolean {
   try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
+    execFileSync(program, args, { stdio: 'ignore' })
     return true
   } catch {
-    console.warn('SKIPPED: no kubectl here, so the Kubernetes manifests are not checked')
+    console.warn(`SKIPPED: no ${program} here, so ${otherwise}`)
     return false
   }
 }

@@ -14,13 +14,13 @@ type Trigger = {
 }
 type Scaling = { triggers: Trigger[]; formula?: { formula: string; target: string; metricType: string } }
 
-/** Set to the real one by a replacement in the component's kustomization. */
+/** This and `type` and `enableTLS` of the Redis scaler are set by replacements in the components' kustomizations. */
 const PROMETHEUS = 'http://prometheus'
 /** The collector without Prometheus: what it takes at 80 % of its ceiling is a core at 80 %. */
 const COLLECTOR_CPU_PERCENT = 80
 
 const NOTE =
-  ' Made from domain/scaling.ts by tests/k8s/autoscale.test.ts: edit the table, then run\n npm test -- tests/k8s -u\n'
+  ' Made from domain/scaling.ts by tests/k8s/autoscale.test.ts: edit the table, then run\n npm test -- tests/k8s/autoscale.test.ts -u\n'
 
 /** `shards` and `namespace` name the lists; both are the defaults of the configuration. */
 export function scaledObjects(
@@ -138,6 +138,7 @@ function byRedis(pool: PoolScaling, deployment: { namespace: string; allQueues: 
         metadata: {
           listName: `${queuePrefix(deployment.namespace, queue)}:${queue}:${list}`,
           listLength: String(pool.jobsPerReplica),
+          enableTLS: 'false',
         },
         authenticationRef: { name: 'redis' },
       })),
