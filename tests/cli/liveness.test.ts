@@ -1,8 +1,12 @@
 // /healthz of a worker process on a real Redis: a worker that lost its place there is found out, and nothing else is.
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, inject, test } from 'vitest'
 import { type Liveness, startLiveness } from '../../cli/liveness.ts'
-import { connectConsumer, whenReady } from '../../queues/connection.ts'
+import { startRedis } from '../../cli/local/redis.ts'
+import { connectConsumer, serversOf, whenReady } from '../../queues/connection.ts'
 import { pauseQueues, resumeQueues } from '../../queues/control.ts'
 import { ingest } from '../../queues/pipeline.ts'
 import { queuesWithWork } from '../../queues/ready-work.ts'
@@ -40,17 +44,17 @@ function holdingPool(hold: Promise<void> = Promise.resolve()): Pool {
   })
 }
 
-async function start(running: Pool, connection = world.consumer): Promise<Liveness> {
+async function start(running: Pool, connection = world.consumer, at = world): Promise<Liveness> {
   const service: RunningPool = await runPool(running, {
     connection,
-    sender: world.sender,
-    deps: world,
+    sender: at.sender,
+    deps: at,
     onDead: async () => {},
   })
   const liveness = startLiveness({
     pools: [service],
-    depth: world.depth,
-    queuesWithWork: (names, nowMs) => queuesWithWork(world.producer, world.namespace, names, nowMs),
+    depth: at.depth,
+    queuesWithWork: (names, nowMs) => queuesWithWork(at.producer, at.namespace, names, nowMs),
     log: world.log,
   })
   afterwards.push(async () => {
@@ -60,9 +64,9 @@ async function start(running: Pool, connection = world.consumer): Promise<Livene
   return liveness
 }
 
-async function addJob(batchId: string): Promise<void> {
+async function addJob(batchId: string, at = world): Promise<void> {
   const messages = [{ type: 'track', event: 'Product Viewed', userId: 'me' }]
-  await world.sender.send(ingest, [{ v: 1, batchId, requests: [{ sourceId: 1, receivedAt: 1, messages }] }])
+  await at.sender.send(ingest, [{ v: 1, batchId, requests: [{ sourceId: 1, receivedAt: 1, messages }] }])
 }
 
 /** Two looks a minute apart: what the process would say after standing still for so long. */
@@ -168,6 +172,32 @@ test('a Redis that is away is no reason for a restart', async () => {
   afterwards.push(() => liveness.stop())
   await lookForAMinute(liveness)
   expect(liveness.isAlive()).toBe(true)
+})
+
+test('a Redis that is full refuses its workers, and a restart of them would not help', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-full-'))
+  const server = await startRedis({ dir, port: 0, maxmemoryMb: 64, log: () => {}, env: process.env })
+  const full = await testWorld({ redisUrl: server.url })
+  afterwards.push(async () => {
+    await full.close()
+    await server.stop()
+    await rm(dir, { recursive: true, force: true })
+  })
+  const [redis] = serversOf(full.producer)
+  await addJob('batch-refused', full)
+  await redis?.config('SET', 'maxmemory', '1kb')
+  const liveness = await start(holdingPool(), full.consumer, full)
+  await waitFor(() => full.depth.depthOf('ingest').waiting > 0, { what: 'the sampler to see the job' })
+  await liveness.look(Date.now())
+  const refusals = async () =>
+    Number(/errorstat_OOM:count=(\d+)/.exec(String(await redis?.info('errorstats')))?.[1])
+  const before = (await refusals()) || 0
+  // Two, so that the worker has heard of the first.
+  await waitFor(async () => (await refusals()) >= before + 2, { timeoutMs: 25_000, what: 'refusals' })
+  await liveness.look(Date.now() + STUCK_AFTER_MS)
+  expect(liveness.isAlive()).toBe(true)
+  await redis?.config('SET', 'maxmemory', '64mb')
+  await waitFor(() => handled.length === 1, { what: 'the job to be taken once there is room' })
 })
 
 test('an overdue delayed job counts as work, one that is not due yet does not', async () => {
