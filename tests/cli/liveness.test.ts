@@ -8,6 +8,7 @@ import { type Liveness, startLiveness } from '../../cli/liveness.ts'
 import { startRedis } from '../../cli/local/redis.ts'
 import { connectConsumer, serversOf, whenReady } from '../../queues/connection.ts'
 import { pauseQueues, resumeQueues } from '../../queues/control.ts'
+import { queuePrefix } from '../../queues/define.ts'
 import { ingest } from '../../queues/pipeline.ts'
 import { queuesWithWork } from '../../queues/ready-work.ts'
 import { openQueue } from '../../queues/sender.ts'
@@ -114,10 +115,13 @@ test('a worker whose connection fell silent is not alive, and is again once its 
   const proxy = await silentProxy()
   const connection = connectConsumer(proxy.url)
   await whenReady(connection)
-  afterwards.push(() => connection.disconnect())
   const liveness = await start(holdingPool(), connection)
+  // Before the worker is stopped, which would wait for answers that do not come.
+  afterwards.push(() => connection.disconnect())
   await addJob('batch-before')
   await waitFor(() => handled.length === 1, { what: 'the first job' })
+  const active = `${queuePrefix(world.namespace, 'ingest')}:ingest:active`
+  await waitFor(async () => (await world.producer.llen(active)) === 0, { what: 'the first job to be done' })
 
   proxy.fallSilent()
   await addJob('batch-after')
