@@ -3,6 +3,7 @@
 // loaded when asked for: a worker does not pay their memory.
 import packageFile from '../package.json' with { type: 'json' }
 import { connectProducer, whenReady } from '../queues/connection.ts'
+import { queuesWithWork } from '../queues/ready-work.ts'
 import { createSender } from '../queues/sender.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
@@ -13,8 +14,9 @@ import { describeProcess } from '../runtime/process-gauges.ts'
 import { recordFailedEvents } from '../store/failed-events.ts'
 import { deadJobRow } from '../workers/dead-jobs.ts'
 import { REGISTRY } from '../workers/registry.ts'
-import { type OnDead, runPool } from '../workers/run.ts'
+import { type OnDead, type RunningPool, runPool } from '../workers/run.ts'
 import { type Connections, openConnections } from './connections.ts'
+import { startLiveness } from './liveness.ts'
 import { watchShards } from './reshard-watch.ts'
 
 /** Servers beside the pools of the registry. */
@@ -45,8 +47,8 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
   const connections = await openConnections(given, log, `millrace-${[...names].join('-').slice(0, 40)}`)
   const { config } = connections
   const services: Service[] = []
+  const pools: RunningPool[] = []
   const addresses: Addresses = {}
-  const started = Date.now()
   try {
     if (names.has('collector') || names.has('api'))
       addresses.http = await serveHttp(connections, names, services)
@@ -54,15 +56,15 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
       const row = REGISTRY.find((candidate) => candidate.name === one.name)
       if (row?.load == null) continue
       const { sender, consumer, depth, sql, cache, metrics, clock } = connections
-      services.push(
-        await runPool(await row.load(), {
-          connection: consumer,
-          sender,
-          deps: { sql, cache, config, clock, log, metrics, depth },
-          onDead: deadJobRecorder(connections),
-          ...(one.concurrency === undefined ? {} : { concurrency: one.concurrency }),
-        }),
-      )
+      const pool = await runPool(await row.load(), {
+        connection: consumer,
+        sender,
+        deps: { sql, cache, config, clock, log, metrics, depth },
+        onDead: deadJobRecorder(connections),
+        ...(one.concurrency === undefined ? {} : { concurrency: one.concurrency }),
+      })
+      pools.push(pool)
+      services.push(pool)
     }
     if (names.has('dashboard')) {
       const { startDashboard } = await import('../dashboard/server.ts')
@@ -88,6 +90,14 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
       addresses.exporter = exporter.url
       services.push(exporter)
     }
+    const { producer, depth } = connections
+    const liveness = startLiveness({
+      pools,
+      depth,
+      queuesWithWork: (lanes, nowMs) => queuesWithWork(producer, config.namespace, lanes, nowMs),
+      log,
+    })
+    services.push(liveness)
     const probes = await startProbes({
       host: config.host,
       port: config.metricsPort,
@@ -98,8 +108,8 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
         runs: [...names],
         dataDir: config.dataDir,
       }),
-      isReady: () => connections.depth.current().reachable,
-      isAlive: () => Date.now() - Math.max(started, connections.depth.current().takenAt) < 60_000,
+      isReady: () => depth.current().reachable,
+      isAlive: liveness.isAlive,
     })
     addresses.probes = probes.url
     services.push(probes)

@@ -56,7 +56,8 @@ export async function startExporter(options: {
   }
 }
 
-const STATES = ['waiting', 'active', 'delayed', 'failed'] as const
+/** Values of the label `state`. */
+export const STATES = ['waiting', 'active', 'delayed', 'failed'] as const
 
 function showBudgets(metrics: DeploymentMetrics, shards: number): void {
   for (const contract of PIPELINE)

@@ -18,6 +18,7 @@ import { beginAtZero } from '../runtime/instruments.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { JobInfo, OpenPool, Pool, PoolDeps } from './define.ts'
+import { type LaneProgress, trackProgress } from './progress.ts'
 
 /** Called once when a job is given up for good: writes what it held where it can be seen and replayed. */
 export type OnDead = (dead: {
@@ -37,11 +38,13 @@ export type RunOptions = {
   concurrency?: number
 }
 
+export type RunningPool = Service & { lanes: string[]; progress: LaneProgress }
+
 /** After this many stalls a job that can be split is retried as two halves, to find the part that kills its process. */
 const STALLS_BEFORE_SPLIT = 2
 
 /** Opens the pool and starts a Worker on each of its lanes. `quiet` stops taking jobs, `stop` waits for those in flight. */
-export async function runPool(pool: Pool, options: RunOptions): Promise<Service> {
+export async function runPool(pool: Pool, options: RunOptions): Promise<RunningPool> {
   const { deps } = options
   const { config, log, metrics } = deps
   const concurrency = options.concurrency ?? pool.work.concurrency
@@ -51,8 +54,14 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<Service>
   const opened = await pool.open({ ...deps, send: options.sender.send, concurrency })
   const stopping = new AbortController()
   const execute = createExecutor(pool, opened, options, stopping.signal)
-  const workers = queueNames(pool.consumes, config.shards).map((lane) => {
-    const worker = new Worker(lane, (job, token) => execute(job, token ?? '', lane), {
+  const lanes = queueNames(pool.consumes, config.shards)
+  const progress = trackProgress(lanes)
+  const workers = lanes.map((lane) => {
+    const work = async (job: Job, token = '') => {
+      progress.taken(lane)
+      await execute(job, token, lane).finally(() => progress.finished(lane))
+    }
+    const worker = new Worker(lane, (job, token) => work(job, token), {
       connection: options.connection,
       prefix: queuePrefix(config.namespace, lane),
       concurrency,
@@ -74,6 +83,9 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<Service>
       if (job !== undefined) void recordIfDead(pool, options, lane, job, error)
     })
     worker.on('error', logOutagesOnce(log, pool.name, lane))
+    worker.on('error', (error) => {
+      if (error.name === 'ReplyError') progress.refused(lane)
+    })
     return worker
   })
   await Promise.all(workers.map((worker) => worker.waitUntilReady()))
@@ -84,6 +96,8 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<Service>
   }
   return {
     name: pool.name,
+    lanes,
+    progress,
     quiet,
     async stop() {
       quiet()

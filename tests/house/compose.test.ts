@@ -27,6 +27,8 @@ type Compose = {
   volumes: Record<string, unknown>
 }
 
+type Locked = { dev?: boolean; optional?: boolean; devOptional?: boolean; os?: string[]; cpu?: string[] }
+
 const AJV = { strictTuples: false, allowUnionTypes: true }
 
 const text = readProjectFile('docker-compose.yml')
@@ -101,7 +103,7 @@ test('services have no rights that they do not need', () => {
     expect(service.security_opt, name).toEqual(['no-new-privileges:true'])
   }
   expect(own.filter(([, service]) => service.read_only !== true)).toEqual([])
-  expect(dockerfile).toMatch(/^USER node$/m)
+  expect(dockerfile).toMatch(/^USER [1-9]\d*:[1-9]\d*$/m)
 })
 
 test('Redis keeps every accepted event on disk and evicts none', () => {
@@ -155,10 +157,21 @@ test('the image holds the folders of production and is built from what .dockerig
   expect(dockerfile).toMatch(/--omit=dev .*--ignore-scripts/)
 })
 
+test('one set of packages fits every processor: none that the image holds is made for one', () => {
+  const { packages }: { packages: Record<string, Locked> } = JSON.parse(readProjectFile('package-lock.json'))
+  const held = Object.entries(packages).filter(
+    ([name, one]) => name !== '' && !one.dev && !one.optional && !one.devOptional,
+  )
+  expect(held.length).toBeGreaterThan(200)
+  expect(held.filter(([, one]) => one.os !== undefined || one.cpu !== undefined)).toEqual([])
+  // What the image's own processor would have to run.
+  expect(dockerfile.split(/^FROM /m).at(-1)).not.toMatch(/^RUN /m)
+})
+
 test('the image runs the Node that the package asks for', () => {
   const { engines, version } = JSON.parse(readProjectFile('package.json'))
   const major = /(\d+)/.exec(engines.node)?.[1]
-  expect([...dockerfile.matchAll(/^FROM (\S+)/gm)].map((match) => match[1])).toEqual([
+  expect([...dockerfile.matchAll(/^FROM (?:--platform=\S+ )?(\S+)/gm)].map((match) => match[1])).toEqual([
     `node:${major}-slim`,
     `node:${major}-slim`,
   ])

@@ -39,10 +39,10 @@ test('a pool has one name everywhere', () => {
     expect({ composeService, metricLabel, k8sFile }).toEqual({
       composeService: name,
       metricLabel: name,
-      // Whether the file is there is asked when k8s/ is written; its name is fixed already.
       k8sFile: `k8s/base/${name}.yaml`,
     })
     expect(folder.split('/').at(-1)).toBe(name)
+    expect(isThere(k8sFile), k8sFile).toBe(true)
   }
   expect(new Set(REGISTRY.map((row) => row.name)).size).toBe(REGISTRY.length)
 })

@@ -44,6 +44,8 @@ test('the papers of the house are there', () => {
     'CHANGELOG.md',
     'LICENSE',
     'docs/DATABASE.md',
+    'docs/DEPLOYMENT.md',
+    'k8s/README.md',
     'docs/adr/0001-queues.md',
     'docs/adr/0002-exactly-once-key.md',
     'docs/adr/0003-durability.md',
