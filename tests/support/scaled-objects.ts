@@ -3,7 +3,7 @@
 import { stringify } from 'yaml'
 import { BEHAVIOUR, type PoolScaling, SCALING } from '../../domain/scaling.ts'
 import { queuePrefix } from '../../queues/define.ts'
-import { METRIC_NAMES } from '../../runtime/metrics.ts'
+import { DEPLOYMENT_METRICS, PROCESS_METRICS } from '../../runtime/metrics.ts'
 
 type Trigger = {
   type: string
@@ -84,7 +84,8 @@ function scaledObject(pool: PoolScaling, { triggers, formula }: Scaling) {
 
 /** Depth, age and arriving events; the HPA takes the largest of what they ask for. */
 function byPrometheus(pool: PoolScaling): Scaling {
-  const { queueJobs, queueOldestAgeSeconds, events } = METRIC_NAMES
+  const { queueJobs, queueOldestAgeSeconds } = DEPLOYMENT_METRICS
+  const { events } = PROCESS_METRICS
   const triggers: Trigger[] = []
   const ask = (
     name: string,
@@ -102,18 +103,24 @@ function byPrometheus(pool: PoolScaling): Scaling {
   if (pool.jobsPerReplica !== null)
     ask(
       'depth',
-      `sum(max by (queue, state) (${queueJobs}{queue=~"${pool.queues}",state=~"waiting|active"}))`,
+      `sum(max by (queue, state) (${queueJobs.name}{queue=~"${pool.queues}",state=~"waiting|active"}))`,
       pool.jobsPerReplica,
       'AverageValue',
       'false',
     )
   if (pool.ageSeconds !== null)
-    ask('age', `max(${queueOldestAgeSeconds}{queue=~"${pool.queues}"})`, pool.ageSeconds, 'Value', 'false')
+    ask(
+      'age',
+      `max(${queueOldestAgeSeconds.name}{queue=~"${pool.queues}"})`,
+      pool.ageSeconds,
+      'Value',
+      'false',
+    )
   if (pool.eventsPerSecondPerReplica !== null)
     ask(
       'arriving',
       // Null before the first event ever.
-      `sum(rate(${events}{stage="collector",verdict="accepted"}[1m]))`,
+      `sum(rate(${events.name}{stage="collector",verdict="accepted"}[1m]))`,
       pool.eventsPerSecondPerReplica,
       'AverageValue',
       'true',
