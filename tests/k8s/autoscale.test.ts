@@ -2,13 +2,12 @@
 // that are served, and KEDA's scalers know every key that they are given.
 import { describe, expect, test } from 'vitest'
 import { STATES, startExporter } from '../../dashboard/exporter.ts'
+import { DEFAULT_SHARDS } from '../../domain/buckets.ts'
 import { BEHAVIOUR, SCALING } from '../../domain/scaling.ts'
 import { queuePrefix } from '../../queues/define.ts'
-import type { DepthSampler } from '../../queues/depth.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import { readConfig } from '../../runtime/config.ts'
-import { createLog } from '../../runtime/log.ts'
-import { createMetrics, METRIC_NAMES } from '../../runtime/metrics.ts'
+import { DEPLOYMENT_METRICS, PROCESS_METRICS } from '../../runtime/metrics.ts'
 import { REGISTRY } from '../../workers/registry.ts'
 import {
   at,
@@ -22,9 +21,10 @@ import {
   textAt,
 } from '../support/manifests.ts'
 import { scaledObjects } from '../support/scaled-objects.ts'
+import { testWorld } from '../support/world.ts'
 
 const config = readConfig({})
-const allQueues = allQueueNames(config.shards)
+const allQueues = allQueueNames(DEFAULT_SHARDS)
 
 /** What KEDA 2.19's scalers read of `metadata`; an unknown key would be ignored without a word. */
 const SCALER_KEYS: Record<string, { required: string[]; optional: string[] }> = {
@@ -40,14 +40,14 @@ const queriesOf = (manifests: Manifest[]): string[] =>
     .map((trigger) => textAt(trigger, 'metadata', 'query'))
     .filter((query) => query !== '')
 
+const SERVED = [...Object.values(PROCESS_METRICS), ...Object.values(DEPLOYMENT_METRICS)]
+
 /** Metrics and labels of a query that no process serves. */
 function queryComplaints(query: string): string[] {
-  const served = createMetrics().registry.getMetricsAsArray()
   return [...query.matchAll(/(\w+)\{([^}]*)\}/g)].flatMap(([, name = '', labels = '']) => {
-    const metric = served.find((one) => one.name === name)
+    const metric = SERVED.find((one) => one.name === name)
     if (metric === undefined) return [`${name} is served by nobody`]
-    // prom-client keeps the names of the labels of each metric; its types do not tell.
-    const known: string[] = (metric as unknown as { labelNames: string[] }).labelNames
+    const known: readonly string[] = metric.labels
     const grouped = /by \(([^)]*)\)/.exec(query)?.[1]?.split(', ') ?? []
     return [...[...labels.matchAll(/(\w+)=/g)].map((match) => match[1] ?? ''), ...grouped]
       .filter((label) => !known.includes(label))
@@ -81,7 +81,7 @@ test('no pool scales beyond the shards that there are, and every pool has a rule
     expect(queues === null, pool).toBe(row?.consumes === null)
   }
   const segment = SCALING.find((pool) => pool.pool === 'segment')
-  expect(segment?.maxReplicas).toBeLessThanOrEqual(config.shards)
+  expect(segment?.maxReplicas).toBeLessThanOrEqual(DEFAULT_SHARDS)
 })
 
 describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
@@ -172,25 +172,12 @@ describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
   })
 
   test('queries see every queue that the exporter serves, each by the pool that works it', async () => {
-    const depth: DepthSampler = {
-      current: () => ({
-        takenAt: 1,
-        reachable: true,
-        lanes: new Map(),
-        usedMemoryBytes: 1,
-        maxMemoryBytes: 2,
-      }),
-      depthOf: () => ({ waiting: 1, active: 1, delayed: 1, failed: 1, oldestAgeMs: 1 }),
-      close: async () => {},
-    }
-    const exporter = await startExporter({
-      config: readConfig({}, { exporterPort: 0 }),
-      depth,
-      metrics: createMetrics(),
-      log: createLog({ level: 'silent', service: 'test' }),
-    })
+    const world = await testWorld({ exporterPort: 0, shards: DEFAULT_SHARDS })
+    const { depth, sql, producer, log } = world
+    const exporter = await startExporter({ config: world.config, depth, sql, redis: producer, log })
     const text = await (await fetch(`${exporter.url}/metrics`)).text()
     await exporter.stop()
+    await world.close()
     const series = [...text.matchAll(/millrace_queue_jobs\{queue="([^"]+)",state="([^"]+)"\}/g)]
     expect(new Set(series.map((match) => match[1]))).toEqual(new Set(allQueues))
     const manifests = byPrometheus()
@@ -215,7 +202,6 @@ describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
         )
     }
     expect(allQueues.length).toBeGreaterThan(20)
-    expect(METRIC_NAMES.queueJobs).toBe('millrace_queue_jobs')
   })
 
   test('without Prometheus the lists of all scaled queues are added up, none is missed and none counted twice', () => {
