@@ -5,7 +5,6 @@ import { STATES, startExporter } from '../../dashboard/exporter.ts'
 import { DEFAULT_SHARDS } from '../../domain/buckets.ts'
 import { BEHAVIOUR, SCALING } from '../../domain/scaling.ts'
 import { queuePrefix } from '../../queues/define.ts'
-import type { DepthSampler } from '../../queues/depth.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import { readConfig } from '../../runtime/config.ts'
 import { DEPLOYMENT_METRICS, PROCESS_METRICS } from '../../runtime/metrics.ts'
@@ -41,11 +40,12 @@ const queriesOf = (manifests: Manifest[]): string[] =>
     .map((trigger) => textAt(trigger, 'metadata', 'query'))
     .filter((query) => query !== '')
 
+const SERVED = [...Object.values(PROCESS_METRICS), ...Object.values(DEPLOYMENT_METRICS)]
+
 /** Metrics and labels of a query that no process serves. */
 function queryComplaints(query: string): string[] {
-  const served = Object.values({ ...PROCESS_METRICS, ...DEPLOYMENT_METRICS })
   return [...query.matchAll(/(\w+)\{([^}]*)\}/g)].flatMap(([, name = '', labels = '']) => {
-    const metric = served.find((one) => one.name === name)
+    const metric = SERVED.find((one) => one.name === name)
     if (metric === undefined) return [`${name} is served by nobody`]
     const known: readonly string[] = metric.labels
     const grouped = /by \(([^)]*)\)/.exec(query)?.[1]?.split(', ') ?? []
@@ -172,20 +172,9 @@ describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
   })
 
   test('queries see every queue that the exporter serves, each by the pool that works it', async () => {
-    const depth: DepthSampler = {
-      current: () => ({
-        takenAt: 1,
-        reachable: true,
-        lanes: new Map(),
-        usedMemoryBytes: 1,
-        maxMemoryBytes: 2,
-      }),
-      depthOf: () => ({ waiting: 1, active: 1, delayed: 1, failed: 1, oldestAgeMs: 1 }),
-      close: async () => {},
-    }
     const world = await testWorld({ exporterPort: 0, shards: DEFAULT_SHARDS })
-    const { sql, producer: redis, log } = world
-    const exporter = await startExporter({ config: world.config, depth, sql, redis, log })
+    const { depth, sql, producer, log } = world
+    const exporter = await startExporter({ config: world.config, depth, sql, redis: producer, log })
     const text = await (await fetch(`${exporter.url}/metrics`)).text()
     await exporter.stop()
     await world.close()

@@ -52,9 +52,10 @@ export function portComplaints(manifests: Manifest[]): string[] {
       if (owner.kind !== 'Job' && !isOneOf(portsOf(pod), textAt(found, 'httpGet', 'port')))
         complaints.push(`${name} has a ${probe} on a port that it does not open`)
     }
-    const scraped = textAt(pod, 'metadata', 'annotations', 'prometheus.io/port')
-    if (owner.kind !== 'Job' && !isOneOf(portsOf(pod), scraped))
-      complaints.push(`${name} is scraped on port ${scraped}, which it does not open`)
+    // The names that Prometheus goes by (k8s/README.md).
+    const metrics = portsOf(pod).find((one) => one.name === 'metrics')?.port
+    if (owner.kind !== 'Job' && metrics !== configOf(manifests, pod).metricsPort)
+      complaints.push(`${name} has no port of the name metrics where it serves them`)
   }
   return [...complaints, ...servicePorts(manifests), ...ingressPorts(manifests), ...policyPorts(manifests)]
 }

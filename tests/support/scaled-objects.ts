@@ -22,7 +22,7 @@ const COLLECTOR_CPU_PERCENT = 80
 const NOTE =
   ' Made from domain/scaling.ts by tests/k8s/autoscale.test.ts: edit the table, then run\n npm test -- tests/k8s/autoscale.test.ts -u\n'
 
-/** `shards` and `namespace` name the lists; both are the defaults of the configuration. */
+/** `deployment` names the lists; it is a new one as the configuration has it by default. */
 export function scaledObjects(
   by: 'prometheus' | 'redis',
   deployment: { namespace: string; allQueues: string[] },
@@ -87,18 +87,13 @@ function byPrometheus(pool: PoolScaling): Scaling {
   const { queueJobs, queueOldestAgeSeconds } = DEPLOYMENT_METRICS
   const { events } = PROCESS_METRICS
   const triggers: Trigger[] = []
-  const ask = (
-    name: string,
-    query: string,
-    threshold: number,
-    metricType: string,
-    ignoreNullValues: string,
-  ) =>
+  const ask = (name: string, query: string, threshold: number, metricType: string) =>
     triggers.push({
       type: 'prometheus',
       name,
       metricType,
-      metadata: { serverAddress: PROMETHEUS, query, threshold: String(threshold), ignoreNullValues },
+      // No value is not 0: what was scraped is gone, and the fallback holds the pool as it is.
+      metadata: { serverAddress: PROMETHEUS, query, threshold: String(threshold), ignoreNullValues: 'false' },
     })
   if (pool.jobsPerReplica !== null)
     ask(
@@ -106,24 +101,15 @@ function byPrometheus(pool: PoolScaling): Scaling {
       `sum(max by (queue, state) (${queueJobs.name}{queue=~"${pool.queues}",state=~"waiting|active"}))`,
       pool.jobsPerReplica,
       'AverageValue',
-      'false',
     )
   if (pool.ageSeconds !== null)
-    ask(
-      'age',
-      `max(${queueOldestAgeSeconds.name}{queue=~"${pool.queues}"})`,
-      pool.ageSeconds,
-      'Value',
-      'false',
-    )
+    ask('age', `max(${queueOldestAgeSeconds.name}{queue=~"${pool.queues}"})`, pool.ageSeconds, 'Value')
   if (pool.eventsPerSecondPerReplica !== null)
     ask(
       'arriving',
-      // Null before the first event ever.
       `sum(rate(${events.name}{stage="collector",verdict="accepted"}[1m]))`,
       pool.eventsPerSecondPerReplica,
       'AverageValue',
-      'true',
     )
   return { triggers }
 }

@@ -12,7 +12,7 @@ const BOTH = RUNBOOK + LEVELS
 const alerts = new Set(ALERTS.map(({ alert }) => alert))
 
 test('every alert has its section in the runbook, and every section its alert', () => {
-  const [, ...sections] = readProjectFile('docs/RUNBOOK.md').split(/^### /m)
+  const [, ...sections] = (/^## Alerts$.*?(?=^## )/ms.exec(RUNBOOK)?.[0] ?? '').split(/^### /m)
   expect(sections.map((text) => /^\S+/.exec(text)?.[0]).sort()).toEqual(
     ALERTS.map(({ alert }) => alert).sort(),
   )
