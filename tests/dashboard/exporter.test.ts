@@ -20,9 +20,9 @@ let world: World
 let exporter: Awaited<ReturnType<typeof startExporter>>
 
 beforeAll(async () => {
-  world = await testWorld({ exporterPort: 0 })
+  world = await testWorld({ exporterPort: 0, exporterLookMs: 50 })
   const { config, depth, sql, producer, log } = world
-  exporter = await startExporter({ config, depth, sql, redis: producer, log, lookMs: 50 })
+  exporter = await startExporter({ config, depth, sql, redis: producer, log })
 })
 afterAll(async () => {
   await exporter.stop()
@@ -144,7 +144,7 @@ test('while a store does not answer, it is said to be down and nothing is said o
     max: 1,
     applicationName: 'test',
   })
-  const blind = await startExporter({ config, depth, sql: nobody, redis, log, lookMs: 50 })
+  const blind = await startExporter({ config, depth, sql: nobody, redis, log })
   const text = await waitFor(async () => {
     const now = await (await fetch(`${blind.url}/metrics`)).text()
     return now.includes('millrace_postgres_up 0') ? now : undefined
