@@ -91,16 +91,6 @@ test('open failures are counted by stage and code until they are resolved', asyn
   await waitFor(async () => !(await scrape()).includes('millrace_failed_events_open{'))
 })
 
-test('open failures are counted from an index alone', async () => {
-  const plan = await world.sql.begin(async (tx) => {
-    await tx`set local enable_seqscan = off`
-    return tx`
-      explain select stage, code, count(*)::int from failed_events
-      where resolved_at is null group by stage, code order by stage, code`
-  })
-  expect(JSON.stringify(plan)).toContain('Index Only Scan using failed_events_open_count')
-})
-
 test('what should not stay in Postgres is shown, and what it has room for', async () => {
   const text = await waitFor(async () => {
     const now = await scrape()
