@@ -13,8 +13,6 @@ import { startProbes } from '../runtime/probes.ts'
 import type { Sql } from '../store/sql.ts'
 import { watchStores } from './store-gauges.ts'
 
-const LOOK_MS = 30_000
-
 /** While a store does not answer its gauges are absent (not stale); without Redis /readyz is 503. */
 export async function startExporter(options: {
   config: Config
@@ -22,7 +20,6 @@ export async function startExporter(options: {
   sql: Sql
   redis: RedisClient
   log: Log
-  lookMs?: number
 }): Promise<Service & { url: string }> {
   const { config, depth, log } = options
   const metrics = createDeploymentMetrics()
@@ -45,7 +42,7 @@ export async function startExporter(options: {
     queueNames: names,
     metrics,
     log,
-    everyMs: options.lookMs ?? LOOK_MS,
+    everyMs: config.exporterLookMs,
   })
   return {
     name: 'exporter',

@@ -213,4 +213,12 @@ export const DEPLOYMENT_KEYS = {
     max: 3600000,
     why: 'how often what was committed but not handed on is looked for',
   },
+  exporterLookMs: {
+    env: 'MILLRACE_EXPORTER_LOOK_MS',
+    kind: 'int',
+    default: '30000',
+    min: 50,
+    max: 600_000,
+    why: 'how often the exporter counts in Postgres what should not stay there, and who works',
+  },
 } as const satisfies Record<string, Entry>

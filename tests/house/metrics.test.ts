@@ -20,7 +20,7 @@ test('docs/METRICS.md is the table of metrics', async () => {
     {
       title: 'What the exporter says of the deployment',
       about:
-        'One exporter runs a deployment. Depth, age and memory are as of at most three seconds ago, the rest of half a\nminute ago; while a store does not answer its metrics are absent.',
+        'One exporter runs a deployment. Depth, age and memory are as of at most three seconds ago, the rest as of\n`MILLRACE_EXPORTER_LOOK_MS` ago; while a store does not answer its metrics are absent.',
       rows: DEPLOYMENT_METRICS,
     },
   ])

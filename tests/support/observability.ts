@@ -39,7 +39,9 @@ export const PANELS: Panel[] = DASHBOARD_FILES.flatMap((path) => {
   )
 })
 
-const isInstalled = (program: string) => spawnSync(program, ['--version']).status === 0
+const isInstalled = (program: string, ...args: string[]) => spawnSync(program, args).status === 0
 /** For `test.skipIf(!hasPrometheus)`; says once a file that tests are skipped. */
-export const hasPrometheus = isInstalled('prometheus') && isInstalled('promtool')
+export const hasPrometheus = isInstalled('prometheus', '--version') && isInstalled('promtool', '--version')
 if (!hasPrometheus) process.stderr.write('SKIPPED: prometheus and promtool are not installed\n')
+export const hasKubectl = isInstalled('kubectl', 'version', '--client')
+if (!hasKubectl) process.stderr.write('SKIPPED: kubectl is not installed\n')

@@ -2,7 +2,7 @@
 // whether the rules do what their own tests expect.
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { RUNNABLE } from '../../../cli/run-process.ts'
 import { CONFIG_TABLE } from '../../../runtime/config.ts'
 import { type MetricRow, SECONDS } from '../../../runtime/instruments.ts'
@@ -11,6 +11,7 @@ import {
   ALERTS,
   absolute,
   DASHBOARD_FILES,
+  hasKubectl,
   hasPrometheus,
   PANELS,
   RULE_FILES,
@@ -136,6 +137,15 @@ test('the ConfigMaps hold every file of rules and dashboards', () => {
   const paths = files.map((file) => `k8s/observability/${file}`)
   expect(paths.filter((path) => !isThere(path))).toEqual([])
   expect(paths.sort()).toEqual([...RULE_FILES, ...DASHBOARD_FILES].sort())
+})
+
+test.skipIf(!hasKubectl)('kustomize makes the ConfigMaps, and Grafana’s sidecar finds the dashboards', () => {
+  const output = execFileSync('kubectl', ['kustomize', absolute('k8s/observability')], { encoding: 'utf8' })
+  const maps = parseAllDocuments(output).map((document) => document.toJS())
+  expect(maps.map((map) => [map.kind, map.metadata.labels, Object.keys(map.data).length])).toEqual([
+    ['ConfigMap', { grafana_dashboard: '1' }, DASHBOARD_FILES.length],
+    ['ConfigMap', undefined, RULE_FILES.length],
+  ])
 })
 
 test.skipIf(!hasPrometheus)('promtool accepts the rules and the configuration', () => {
