@@ -83,7 +83,13 @@ export const SCALING: readonly PoolScaling[] = [
   },
 ]
 
-/** How fast the number may change, as in an HPA's `behavior`. Up at once, down slowly: a pod too many costs less than a backlog. */
+/** How fast the number may change, as in an HPA's `behavior`. */
+export type Behaviour = {
+  scaleUp: { stabilizationWindowSeconds: number; percent: number; pods: number; periodSeconds: number }
+  scaleDown: { stabilizationWindowSeconds: number; percent: number; periodSeconds: number }
+}
+
+/** Up at once, down slowly: a pod too many costs less than a backlog. */
 export const BEHAVIOUR = {
   scaleUp: {
     stabilizationWindowSeconds: 0,
@@ -93,4 +99,4 @@ export const BEHAVIOUR = {
     periodSeconds: 15,
   },
   scaleDown: { stabilizationWindowSeconds: 300, percent: 25, periodSeconds: 60 },
-} as const
+} as const satisfies Behaviour
