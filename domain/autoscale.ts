@@ -3,9 +3,17 @@
 // the time, and keeps the history between two decisions.
 import type { Behaviour, PoolScaling } from './scaling.ts'
 
-/** What is seen of a pool: jobs waiting and active, the oldest waiting one, events a second that arrive. */
-export type PoolLoad = { jobs: number; oldestAgeSeconds: number; eventsPerSecond: number }
-export type Signal = 'depth' | 'age' | 'rate'
+/** What is seen of a pool. */
+export type PoolLoad = {
+  /** Waiting and active. */
+  jobs: number
+  oldestAgeSeconds: number
+  /** Events that arrive at the collector. */
+  eventsPerSecond: number
+  /** Jobs that the pool finishes. */
+  jobsPerSecond: number
+}
+export type Signal = 'depth' | 'age' | 'rate' | 'done'
 export type Limits = { min: number; max: number }
 /** `current` were asked for, `ready` of them work by now. */
 export type Replicas = { current: number; ready: number }
@@ -20,18 +28,16 @@ export function limitsOf(scaling: PoolScaling, shards: number): Limits {
   return { min: Math.min(scaling.minReplicas, max), max }
 }
 
-/** The largest of what depth, age and arriving events ask for; without limits. */
+/** The largest of what depth, age, arriving events and finished jobs ask for; without limits. */
 export function recommend(scaling: PoolScaling, load: PoolLoad, replicas: Replicas): Recommendation {
-  const { jobsPerReplica, ageSeconds, eventsPerSecondPerReplica } = scaling
+  const { jobsPerReplica, ageSeconds, eventsPerSecondPerReplica, jobsPerSecondPerReplica } = scaling
+  const shared = (total: number, target: number | null) =>
+    target === null ? null : byAverage(total, target, replicas)
   const asked: [Signal, number | null][] = [
-    ['depth', jobsPerReplica === null ? null : byAverage(load.jobs, jobsPerReplica, replicas)],
+    ['depth', shared(load.jobs, jobsPerReplica)],
     ['age', ageSeconds === null ? null : byValue(load.oldestAgeSeconds, ageSeconds, replicas)],
-    [
-      'rate',
-      eventsPerSecondPerReplica === null
-        ? null
-        : byAverage(load.eventsPerSecond, eventsPerSecondPerReplica, replicas),
-    ],
+    ['rate', shared(load.eventsPerSecond, eventsPerSecondPerReplica)],
+    ['done', shared(load.jobsPerSecond, jobsPerSecondPerReplica)],
   ]
   let most: Recommendation = { replicas: 0, signal: null }
   for (const [signal, wanted] of asked)

@@ -19,8 +19,9 @@ const pool: PoolScaling = {
   jobsPerReplica: 100,
   ageSeconds: 5,
   eventsPerSecondPerReplica: 10_000,
+  jobsPerSecondPerReplica: 50,
 }
-const idle: PoolLoad = { jobs: 0, oldestAgeSeconds: 0, eventsPerSecond: 0 }
+const idle: PoolLoad = { jobs: 0, oldestAgeSeconds: 0, eventsPerSecond: 0, jobsPerSecond: 0 }
 const two = { current: 2, ready: 2 }
 
 describe('what is recommended', () => {
@@ -38,6 +39,7 @@ describe('what is recommended', () => {
       4,
       'age',
     ],
+    ['what is finished keeps those that finish it', { jobsPerSecond: 140 }, two, 3, 'done'],
     ['nothing asks for nothing', {}, two, 0, null],
   ] as const)('%s', (_, load, replicas, wanted, signal) => {
     expect(recommend(pool, { ...idle, ...load }, replicas)).toEqual({ replicas: wanted, signal })
@@ -45,7 +47,7 @@ describe('what is recommended', () => {
 
   test('a signal that a pool does not count says nothing', () => {
     const collector = { ...pool, jobsPerReplica: null, ageSeconds: null }
-    const load = { jobs: 1e6, oldestAgeSeconds: 1e6, eventsPerSecond: 1 }
+    const load = { jobs: 1e6, oldestAgeSeconds: 1e6, eventsPerSecond: 1, jobsPerSecond: 0 }
     expect(recommend(collector, load, two)).toEqual({ replicas: 1, signal: 'rate' })
   })
 })
@@ -108,6 +110,7 @@ const anyLoad = fc.record({
   jobs: fc.nat(100_000),
   oldestAgeSeconds: fc.double({ min: 0, max: 600, noNaN: true }),
   eventsPerSecond: fc.nat(2_000_000),
+  jobsPerSecond: fc.nat(10_000),
 })
 
 describe('for any load', () => {
