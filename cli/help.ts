@@ -71,6 +71,27 @@ export const COMMANDS = [
     ],
   },
   {
+    name: 'scale',
+    usage: 'scale plan --events-per-second N [options]',
+    summary: 'replicas, Redis, Postgres and cost for a load, out of measured figures',
+    options: [
+      ['--events-per-second N', 'at the peak'],
+      ['--average-events-per-second N', 'over the day, for the disk (as the peak)'],
+      ['--singles-percent N', 'events that come alone in a request (0)'],
+      ['--messages-per-1000-events N', 'messages sent (4)'],
+      ['--backlog-seconds N', 'peak that Redis must hold while pods start (60)'],
+      ['--retention-days N', 'how long events stay (MILLRACE_RETENTION_DAYS)'],
+      ['--shards N', 'segment queues (MILLRACE_SHARDS)'],
+      ['--prices NAME=USD,…', 'other prices than those shown'],
+      ['--json', 'machine readable'],
+    ],
+    examples: [
+      'scale plan --events-per-second 50000',
+      'scale plan --events-per-second 50000 --average-events-per-second 12000 --singles-percent 20',
+      'scale plan --events-per-second 1000000 --shards 32 --prices podVcpuHour=0.03 --json',
+    ],
+  },
+  {
     name: 'keys',
     usage: 'keys [list] | keys create --source NAME | keys create --secret | keys revoke ID',
     summary: 'write keys and secret keys',
