@@ -71,6 +71,18 @@ export const COMMANDS = [
     ],
   },
   {
+    name: 'autoscale',
+    usage: 'autoscale [options]',
+    summary: 'start and stop pool processes here as the queues need them, until Ctrl-C',
+    options: [
+      ['--max-processes N', 'at most so many more, of all pools together (one a core)'],
+      ['--every SECONDS', 'how often it looks and decides (5)'],
+      ['--scale-down-after SECONDS', 'how long less must do before one is stopped (300)'],
+      ['--dry-run', 'decide and show, start nothing'],
+    ],
+    examples: ['autoscale', 'autoscale --dry-run', 'autoscale --max-processes 4 --scale-down-after 60'],
+  },
+  {
     name: 'scale',
     usage: 'scale plan --events-per-second N [options]',
     summary: 'replicas, Redis, Postgres and cost for a load, out of measured figures',

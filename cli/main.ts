@@ -17,6 +17,7 @@ const LOAD: Record<CommandName, () => Promise<Command>> = {
   pause: () => import('./commands/pause.ts'),
   resume: () => import('./commands/resume.ts'),
   replay: () => import('./commands/replay.ts'),
+  autoscale: () => import('./commands/autoscale.ts'),
   scale: () => import('./commands/scale.ts'),
   keys: () => import('./commands/keys.ts'),
   tail: () => import('./commands/tail.ts'),
