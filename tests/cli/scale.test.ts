@@ -1,11 +1,10 @@
 // millrace scale plan: its table, its JSON, and what it says when it is used wrongly. No servers are needed.
-import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { runMillrace } from '../support/cli.ts'
 
-const env = { MILLRACE_DATA_DIR: mkdtempSync(join(tmpdir(), 'millrace-scale-')) }
+const env = { MILLRACE_DATA_DIR: join(tmpdir(), 'millrace-runs-nowhere') }
 const plan = (...args: string[]) => runMillrace(['scale', 'plan', ...args], env)
 
 test('the plan names pools, stores, cost, prices and where the figures come from', async () => {
