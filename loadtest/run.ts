@@ -1,5 +1,5 @@
 // Runs one of the k6 tests against a deployment and compares the books afterwards:
-//   node loadtest/run.ts SCENARIO [--rate EVENTS] [--seconds N] [--keep] [--url … --write-key … --secret-key …]
+//   node loadtest/run.ts SCENARIO [--rate EVENTS] [--seconds N] [--singles-percent N] [--keep] [--url … --write-key … --secret-key …]
 // --keep writes k6's own output, machine, commit and the comparison to loadtest/results/. Exits with 1 when a threshold or
 // the comparison fails.
 import { execFileSync, spawn } from 'node:child_process'
@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Config } from '../runtime/config.ts'
 import { errorCodeOf, fail, MillraceError } from '../runtime/errors.ts'
 import { commitOf } from './commit.ts'
 import { agrees, reconcile, reconcileTable, waitUntilSettled } from './reconcile.ts'
@@ -22,7 +23,7 @@ const PARTS = ['journey', 'mix', 'settings', 'shapes']
 /** k6's own exit code for a threshold that was crossed. */
 const THRESHOLD_CROSSED = 99
 
-type Wanted = { scenario: string; run: string; rate: string; seconds: string }
+type Wanted = { scenario: string; run: string; rate: string; seconds: string; singles: string }
 type K6 = { code: number; output: string; tally: Tally; recording: Recording }
 
 function scenarioNames(): string[] {
@@ -54,6 +55,7 @@ async function runK6(wanted: Wanted, target: Target): Promise<K6> {
     RUN: wanted.run,
     RATE: wanted.rate,
     SECONDS: wanted.seconds,
+    SINGLES_PERCENT: wanted.singles,
   }
   const environment = Object.entries(told).flatMap(([name, value]) => ['-e', `${name}=${value}`])
   const quiet = ['--no-usage-report', '--no-color', '--quiet', '--summary-export', summary]
@@ -87,12 +89,13 @@ function readTally(file: string): Tally {
   return tally
 }
 
-function headOf(wanted: Wanted, version: string, recording: Recording): string {
+function headOf(wanted: Wanted, version: string, recording: Recording, config: Config): string {
   const rows = {
-    scenario: `${wanted.scenario}, 100 % = ${wanted.rate} events/s, main part ${wanted.seconds} s`,
+    scenario: `${wanted.scenario}, 100 % = ${wanted.rate} events/s, ${wanted.singles} % of them alone, main part ${wanted.seconds} s`,
     run: wanted.run,
     machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}; generator, stores and pools share it`,
     'load average': `${loadavg()[0]?.toFixed(1)} at the end, other work on the machine included`,
+    door: `429 from ${config.softDepthJobs} jobs, 503 from ${config.hardDepthJobs}`,
     commit: commitOf(),
     date: new Date().toISOString().slice(0, 16),
     k6: `${version}, ${recording.generatorSeconds.toFixed(1)} s of CPU`,
@@ -108,6 +111,7 @@ async function main(): Promise<void> {
     options: {
       rate: { type: 'string', default: '1000' },
       seconds: { type: 'string', default: '30' },
+      'singles-percent': { type: 'string', default: '20' },
       keep: { type: 'boolean' },
       url: { type: 'string' },
       'write-key': { type: 'string' },
@@ -120,7 +124,13 @@ async function main(): Promise<void> {
   const version = k6Version()
   const target = await openTarget(values)
   try {
-    const wanted = { scenario, run: newRun(scenario), rate: values.rate, seconds: values.seconds }
+    const wanted = {
+      scenario,
+      run: newRun(scenario),
+      rate: values.rate,
+      seconds: values.seconds,
+      singles: values['singles-percent'],
+    }
     const { code, output, tally, recording } = await runK6(wanted, target)
     const drainingFrom = performance.now()
     await waitUntilSettled(target, SETTLE_MS)
@@ -132,7 +142,7 @@ async function main(): Promise<void> {
     if (values.keep) {
       writeFileSync(
         join(RESULTS, `${scenario}.txt`),
-        headOf(wanted, version, recording) + output.trimEnd() + books,
+        headOf(wanted, version, recording, target.config) + output.trimEnd() + books,
       )
       if (recording.csv !== '') writeFileSync(join(RESULTS, `${scenario}.csv`), recording.csv)
     }

@@ -6,9 +6,6 @@ import { constant, type Shape } from './shapes.ts'
 
 type Thresholds = Record<string, Threshold[]>
 
-/** Of the events: alone in a request; the others come in batches. */
-const SINGLES_SHARE = 0.2
-
 /** Whatever happens: every answer is one that a client understands. */
 const ALWAYS: Thresholds = { checks: ['rate==1'], 'http_req_failed{kind:write}': ['rate==0'] }
 
@@ -18,12 +15,12 @@ export function optionsFor(
   whole: (seconds: number) => number,
   thresholds: Thresholds,
 ): Options {
-  const { rate, seconds } = settings
+  const { rate, seconds, singlesShare } = settings
   const beside = Math.round(whole(seconds))
   return {
     scenarios: {
-      batches: { ...shape((rate * (1 - SINGLES_SHARE)) / BATCH_EVENTS, seconds), exec: 'batches' },
-      singles: { ...shape(rate * SINGLES_SHARE, seconds), exec: 'singles' },
+      batches: { ...shape((rate * (1 - singlesShare)) / BATCH_EVENTS, seconds), exec: 'batches' },
+      singles: { ...shape(rate * singlesShare, seconds), exec: 'singles' },
       spenders: { ...constant(1, beside), exec: 'spenders' },
       reads: { ...shape(rate / 200, seconds), exec: 'reads' },
       admin: { ...constant(0.5, beside), exec: 'admin' },

@@ -11,6 +11,8 @@ export type Settings = {
   rate: number
   /** The main part of a shape; its ramps come on top. */
   seconds: number
+  /** Events that come alone in a request, 0 … 1; each costs the generator and the collector as much as a batch. */
+  singlesShare: number
 }
 
 function needed(name: string): string {
@@ -36,4 +38,5 @@ export const settings: Settings = {
   run: needed('RUN'),
   rate: positive('RATE', 1_000),
   seconds: positive('SECONDS', 30),
+  singlesShare: positive('SINGLES_PERCENT', 20) / 100,
 }
