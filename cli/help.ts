@@ -84,7 +84,7 @@ export const COMMANDS = [
   },
   {
     name: 'scale',
-    usage: 'scale plan --events-per-second N [options]',
+    usage: 'scale plan --events-per-second N [options] | scale capacity [--json]',
     summary: 'replicas, Redis, Postgres and cost for a load, out of measured figures',
     options: [
       ['--events-per-second N', 'at the peak'],
@@ -98,6 +98,7 @@ export const COMMANDS = [
       ['--json', 'machine readable'],
     ],
     examples: [
+      'scale capacity',
       'scale plan --events-per-second 50000',
       'scale plan --events-per-second 50000 --average-events-per-second 12000 --singles-percent 20',
       'scale plan --events-per-second 1000000 --shards 32 --prices podVcpuHour=0.03 --json',

@@ -43,7 +43,7 @@ export type Plan = {
 /** A core is full at less than 100 %: the rest is for bursts within a second and for what is not measured. */
 export const USE = 0.8
 /** Redis works on one core and must answer at once; Postgres also vacuums and checkpoints. */
-const STORE_USE = 0.7
+export const STORE_USE = 0.7
 /** Up to here the collector takes events (MILLRACE_SOFT_MEMORY_PERCENT). */
 const MEMORY_USE = 0.6
 const REDIS_BASE_BYTES = 256 * 2 ** 20

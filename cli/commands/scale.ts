@@ -1,5 +1,5 @@
-// millrace scale plan: what a deployment needs for a load, out of the measured figures (domain/capacity.json). Needs no
-// running deployment.
+// millrace scale plan: what a deployment needs for a load; millrace scale capacity: the measured figures that it is planned
+// with (domain/capacity.json). Needs no running deployment.
 
 import measured from '../../domain/capacity.json' with { type: 'json' }
 import type { Capacity } from '../../domain/capacity.ts'
@@ -8,6 +8,7 @@ import { readConfig } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
 import { commaList, nearest, parseOptions, wholeNumber } from '../args.ts'
 import type { CliIo } from '../io.ts'
+import { CAPACITY_COLUMNS, capacityRows } from '../scale/capacity-table.ts'
 import { paint, table } from '../table.ts'
 
 /** US dollars: about what the large clouds ask for on demand in 2026. A rough sum, to be overridden with --prices. */
@@ -39,10 +40,14 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     1,
   )
   const [verb] = positionals
+  if (verb === 'capacity') {
+    io.write(options.json ? `${JSON.stringify(capacity, null, 2)}\n` : capacityTable())
+    return 0
+  }
   if (verb !== 'plan')
     throw fail(
       'invalid_request',
-      `${verb === undefined ? 'say what' : `there is no scale ${verb}`}: scale plan`,
+      `${verb === undefined ? 'say what' : `there is no scale ${verb}`}: scale plan or scale capacity`,
     )
   const config = readConfig(io.env)
   const number = (name: keyof typeof options & string, min: number, max: number) =>
@@ -131,8 +136,21 @@ function render(load: PlannedLoad, plan: Plan, prices: Prices, io: CliIo): strin
     cost,
     `Prices (--prices NAME=DOLLARS,…): ${stated}\n`,
     ...plan.warnings.map((warning) => `${paint('!', 'yellow', io.colours)} ${warning}\n`),
-    `Measured on ${capacity.measured.machine}, commit ${capacity.measured.commit}, ${capacity.measured.date}; a replica is one busy core, 80 % of it planned.\n`,
+    source(),
   ].join('\n')
+}
+
+function capacityTable(): string {
+  const columns = CAPACITY_COLUMNS.map((title, i) => ({
+    title: title.toUpperCase(),
+    align: i === 0 ? ('left' as const) : ('right' as const),
+  }))
+  return `${table(columns, capacityRows(capacity))}\n${source()}`
+}
+
+function source(): string {
+  const { machine, commit, date } = capacity.measured
+  return `Measured on ${machine}, commit ${commit}, ${date}; a replica is one busy core, planned with 80 % of it, stores with 70 %.\n`
 }
 
 function whole(value: number): string {

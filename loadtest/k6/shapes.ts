@@ -8,9 +8,9 @@ export type Shape = (perSecond: number, seconds: number) => Scenario
 const UNIT_SECONDS = 10
 const perUnit = (perSecond: number) => Math.max(1, Math.round(perSecond * UNIT_SECONDS))
 
-/** Enough for answers in half a second; up to four where they are late. */
+/** Enough for answers in a second; up to four where they are late. */
 function users(perSecond: number): { preAllocatedVUs: number; maxVUs: number } {
-  const preAllocatedVUs = Math.min(1_000, Math.ceil(perSecond / 2) + 4)
+  const preAllocatedVUs = Math.min(1_000, Math.ceil(perSecond) + 10)
   return {
     preAllocatedVUs,
     maxVUs: Math.min(4_000, Math.max(preAllocatedVUs, Math.ceil(perSecond * 4) + 16)),

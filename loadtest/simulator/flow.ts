@@ -25,7 +25,9 @@ export type Flow = {
   loadOf(pool: QueuedPool, atSeconds: number): Backlog
   /** Jobs that a pool has finished so far: a counter. */
   jobsDone(pool: QueuedPool): number
-  waiting(pool: QueuedPool): number
+  waitingJobs(pool: QueuedPool): number
+  /** Events that wait with their payload: what Redis' memory is for. */
+  heldEvents(): number
   isEmpty(): boolean
 }
 
@@ -61,7 +63,7 @@ export function openFlow(world: World): Flow {
     takenAt: atSeconds * 1000,
     reachable: true,
     lanes: new Map(WATCHED.map((name) => [name, laneOf(name, atSeconds)])),
-    usedMemoryBytes: REDIS_BASE_BYTES + payloadEvents() * capacity.redisBytesPerWaitingEvent,
+    usedMemoryBytes: REDIS_BASE_BYTES + heldEvents() * capacity.redisBytesPerWaitingEvent,
     maxMemoryBytes: world.redisMaxmemoryBytes,
   })
   const laneOf = (name: QueuedPool, atSeconds: number): LaneDepth => ({
@@ -71,7 +73,7 @@ export function openFlow(world: World): Flow {
     failed: 0,
     oldestAgeMs: queues[name].ageAt(atSeconds) * 1000,
   })
-  const payloadEvents = () => queues.ingest.waiting() + queues.persist.waiting() + queues.archive.waiting()
+  const heldEvents = () => queues.ingest.waiting() + queues.persist.waiting() + queues.archive.waiting()
 
   return {
     step(at, offered, ready) {
@@ -114,7 +116,8 @@ export function openFlow(world: World): Flow {
       oldestAgeSeconds: queues[pool].ageAt(at),
     }),
     jobsDone: (pool) => finished[pool],
-    waiting: (pool) => queues[pool].waiting(),
+    waitingJobs: jobs,
+    heldEvents,
     isEmpty: () => QUEUED.every((pool) => queues[pool].waiting() < 1),
   }
 }

@@ -10,7 +10,7 @@ export function reportOf({ name, about }: Scenario, result: Result): string {
   const right = (title: string) => ({ title, align: 'right' as const })
   const rows = result.pools.map((one) => [
     one.pool,
-    whole(one.worstBacklogEvents),
+    whole(one.worstBacklogJobs),
     seconds(one.worstAgeSeconds),
     `${one.minPods}-${one.maxPods}`,
     one.podHours.toFixed(1),
@@ -54,7 +54,7 @@ function linesOf({ series }: Result): Line[] {
   return [
     line('offered /s', series.offered, most),
     line('accepted /s', series.accepted, most),
-    line('backlog', series.backlog),
+    line('events held', series.backlog),
     ...[...series.pods]
       .filter(([, values]) => new Set(values).size > 1)
       .map(([pool, values]) => line(`${pool} pods`, values)),

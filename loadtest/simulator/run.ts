@@ -9,7 +9,8 @@ export type Curve = (atSeconds: number) => number
 
 export type PoolResult = {
   pool: string
-  worstBacklogEvents: number
+  /** Waiting; messages for deliver. */
+  worstBacklogJobs: number
   worstAgeSeconds: number
   minPods: number
   maxPods: number
@@ -34,6 +35,7 @@ export type Result = {
 export type Series = {
   offered: number[]
   accepted: number[]
+  /** Events that Redis holds. */
   backlog: number[]
   pods: Map<string, number[]>
 }
@@ -76,7 +78,7 @@ export function simulate(world: World, curve: Curve, seconds: number): Result {
     changes.push(...cluster.tick(at, (pool) => lookAt(pool, at), accepted))
     series.offered.push(now.offered)
     series.accepted.push(now.accepted)
-    series.backlog.push(QUEUED.reduce((sum, pool) => sum + flow.waiting(pool), 0))
+    series.backlog.push(flow.heldEvents())
     for (const [pool, pods] of cluster.asked()) {
       series.pods.get(pool)?.push(pods)
       const one = pools.get(pool)
@@ -85,7 +87,7 @@ export function simulate(world: World, curve: Curve, seconds: number): Result {
       one.max = Math.max(one.max, pods)
       one.sum += pods
       if (isQueued(pool)) {
-        one.backlog = Math.max(one.backlog, flow.waiting(pool))
+        one.backlog = Math.max(one.backlog, flow.waitingJobs(pool))
         one.age = Math.max(one.age, flow.loadOf(pool, at).oldestAgeSeconds)
       }
     }
@@ -98,7 +100,7 @@ export function simulate(world: World, curve: Curve, seconds: number): Result {
     closed,
     pools: [...pools].map(([pool, one]) => ({
       pool,
-      worstBacklogEvents: one.backlog,
+      worstBacklogJobs: one.backlog,
       worstAgeSeconds: one.age,
       minPods: one.min,
       maxPods: one.max,

@@ -66,6 +66,15 @@ test.each([
   expect(err).toContain(text)
 })
 
+test('capacity shows what one core of each carries, and where that was measured', async () => {
+  const { code, out } = await runMillrace(['scale', 'capacity'], env)
+  expect(code).toBe(0)
+  expect(out).toMatch(/^POOL OR STORE +CPU AN EVENT +EVENTS\/S A CORE +PLANNED WITH$/m)
+  for (const name of ['collector', 'ingest', 'persist', 'segment', 'archive', 'deliver', 'Postgres', 'Redis'])
+    expect(out).toMatch(new RegExp(`^${name}.* [\\d.,]+ µs.* [\\d,]+ +[\\d,]+$`, 'm'))
+  expect(out).toMatch(/^Measured on .*, commit \w+/m)
+})
+
 test('scale without plan says what there is', async () => {
   expect(await runMillrace(['scale'], env)).toMatchObject({
     code: 2,
