@@ -3,7 +3,7 @@
 import type { Capacity } from '../../domain/capacity.ts'
 import { STORE_USE, USE } from '../../domain/scale-plan.ts'
 
-export const CAPACITY_COLUMNS = ['pool or store', 'CPU an event', 'events/s a core', 'planned with'] as const
+export const CAPACITY_COLUMNS = ['pool or store', 'CPU', 'a second and core', 'planned with'] as const
 
 export function capacityRows(capacity: Capacity): string[][] {
   const {
@@ -11,22 +11,22 @@ export function capacityRows(capacity: Capacity): string[][] {
     cpuMicrosecondsPerSingleRequest,
     cpuMicrosecondsPerDelivery,
   } = capacity
-  const row = (name: string, microseconds: number, unit = 'µs', use = USE) => [
+  const row = (name: string, microseconds: number, use = USE) => [
     name,
-    `${whole(microseconds)} ${unit}`,
+    `${whole(microseconds)} µs`,
     whole(Math.floor(1e6 / microseconds)),
     whole(Math.floor((use * 1e6) / microseconds)),
   ]
   return [
     row('collector, batches of 100', cpu.collector),
     row('collector, one event a request', cpuMicrosecondsPerSingleRequest),
-    row('ingest', cpu.ingest),
-    row('persist', cpu.persist),
+    row('ingest, each event', cpu.ingest),
+    row('persist, each event', cpu.persist),
     row('segment, one rule', cpu.segment),
     row('archive, files', cpu.archive),
-    row('deliver', cpuMicrosecondsPerDelivery.deliver, 'µs a message'),
-    row('Postgres', cpu.postgres, 'µs', STORE_USE),
-    row('Redis', cpu.redis, 'µs', STORE_USE),
+    row('deliver, each message', cpuMicrosecondsPerDelivery.deliver),
+    row('Postgres', cpu.postgres, STORE_USE),
+    row('Redis', cpu.redis, STORE_USE),
   ]
 }
 

@@ -69,7 +69,7 @@ test.each([
 test('capacity shows what one core of each carries, and where that was measured', async () => {
   const { code, out } = await runMillrace(['scale', 'capacity'], env)
   expect(code).toBe(0)
-  expect(out).toMatch(/^POOL OR STORE +CPU AN EVENT +EVENTS\/S A CORE +PLANNED WITH$/m)
+  expect(out).toMatch(/^POOL OR STORE +CPU +A SECOND AND CORE +PLANNED WITH$/m)
   for (const name of ['collector', 'ingest', 'persist', 'segment', 'archive', 'deliver', 'Postgres', 'Redis'])
     expect(out).toMatch(new RegExp(`^${name}.* [\\d.,]+ µs.* [\\d,]+ +[\\d,]+$`, 'm'))
   expect(out).toMatch(/^Measured on .*, commit \w+/m)

@@ -1,5 +1,5 @@
 // The figures in the papers are those of the data and of the simulator.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CAPACITY_COLUMNS, capacityRows } from '../../cli/scale/capacity-table.ts'
@@ -37,5 +37,24 @@ test('the scenarios in loadtest/README.md are what the simulator says', () => {
         `${((refused / offered) * 100).toFixed(2)} %`,
       ]),
     )
+  }
+})
+
+test('every kept result says where it comes from, balances, and stands in loadtest/README.md', () => {
+  const papers = read('loadtest/README.md')
+  const files = readdirSync(join(ROOT, 'loadtest/results')).filter((file) => file.endsWith('.txt'))
+  expect(files.length).toBeGreaterThan(0)
+  for (const file of files) {
+    const text = read(`loadtest/results/${file}`)
+    for (const name of ['scenario', 'run', 'machine', 'load average', 'door', 'commit', 'date', 'k6'])
+      expect(text, file).toMatch(new RegExp(`^${name} +\\S`, 'm'))
+    const [, books = ''] = text.split(/^thresholds: /m)
+    expect(books.match(/✓/g)?.length, file).toBeGreaterThanOrEqual(10)
+    expect(books, file).not.toContain('✗')
+    const accepted = /accepted ([\d,]+),/.exec(books)?.[1]
+    const row = papers
+      .split('\n')
+      .find((one) => one.startsWith(`| [${file.replace('.txt', '')}](results/${file})`))
+    expect(row?.split(' | ')[3], file).toBe(accepted)
   }
 })
