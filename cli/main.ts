@@ -21,6 +21,8 @@ const LOAD: Record<CommandName, () => Promise<Command>> = {
   restore: () => import('./commands/restore.ts'),
   failed: () => import('./commands/failed.ts'),
   replay: () => import('./commands/replay.ts'),
+  autoscale: () => import('./commands/autoscale.ts'),
+  scale: () => import('./commands/scale.ts'),
   keys: () => import('./commands/keys.ts'),
   tail: () => import('./commands/tail.ts'),
   doctor: () => import('./commands/doctor.ts'),

@@ -21,7 +21,7 @@ const HARD_AGE_FACTOR = 4
 /** The queues that hold accepted events until Postgres has them; only they close the door, with Redis' memory. */
 const WATCHED = ['ingest', 'persist'] as const
 
-type Marks = Pick<
+export type Marks = Pick<
   Config,
   'softDepthJobs' | 'hardDepthJobs' | 'softAgeMs' | 'softMemoryPercent' | 'hardMemoryPercent'
 >

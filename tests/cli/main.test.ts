@@ -39,6 +39,8 @@ test.each([
   [['keys', 'create', '--source', 'a', '--ips', '10.0.0.0/33'], 'CIDR'],
   [['keys', 'create', '--source', 'a', '--rate', '1.5'], '--rate must be a whole number'],
   [['keys', 'revoke'], 'whole number'],
+  [['autoscale', '--max-processes', '0'], '--max-processes must be a whole number from 1'],
+  [['autoscale', '--scale-down-after', 'soon'], '--scale-down-after must be a whole number from 0'],
   [['config'], 'config print'],
 ])('%j is used wrongly: exit code 2, and the mend', async (args, text) => {
   const { code, err, out } = await millrace(...args)
@@ -46,7 +48,7 @@ test.each([
   expect(err).toContain(text)
 })
 
-test.each([['status'], ['keys'], ['tail'], ['replay'], ['migrate'], ['pause', 'ingest']])(
+test.each([['status'], ['autoscale'], ['keys'], ['tail'], ['replay'], ['migrate'], ['pause', 'ingest']])(
   'with nothing running, %s says so in one sentence with the mend',
   async (...args) => {
     const { code, err } = await millrace(...args)

@@ -70,12 +70,13 @@ test('of the shared files of workers/, only the registry names pools', () => {
   expect(wrong).toEqual([])
 })
 
-test('nothing in production imports cli or tests', () => {
+test('nothing in production imports cli, tests or load tests', () => {
   const wrong = production.flatMap((file) =>
     ownImports(file)
       .map((one) => one.target)
       .filter(
-        (target) => target.startsWith('tests/') || (target.startsWith('cli/') && folderOfTop(file) !== 'cli'),
+        (target) =>
+          /^(tests|loadtest)\//.test(target) || (target.startsWith('cli/') && folderOfTop(file) !== 'cli'),
       )
       .map((target) => `${file.path} imports ${target}`),
   )
