@@ -15,35 +15,38 @@ export type Message = {
   traits?: Record<string, unknown>
 }
 
-const BLOCK = 40
+export const BLOCK = 40
 const ORDERS = 6
 export const BUYERS = 500
 
+/** A part of a run with people and message ids of its own, told by `prefix`, so that it can be judged alone. */
+export type Part = { prefix: string; buyers: number }
+const WHOLE: Part = { prefix: '', buyers: BUYERS }
+
 /** Who each buyer is: the address of every channel. Sent before anything breaks, so that nobody is without address. */
-export function buyerIdentities(startMs: number): Message[] {
-  return Array.from({ length: BUYERS }, (_, buyer) => ({
-    messageId: `who-${buyer}`,
-    type: 'identify',
-    userId: `buyer-${buyer}`,
-    timestamp: new Date(startMs - 1000).toISOString(),
-    traits: {
-      email: `buyer-${buyer}@shop.example`,
-      firstName: `B${buyer}`,
-      pushToken: `token-buyer-${buyer}`,
-    },
-  }))
+export function buyerIdentities(startMs: number, { prefix, buyers }: Part = WHOLE): Message[] {
+  return Array.from({ length: buyers }, (_, number) => {
+    const buyer = `${prefix}buyer-${number}`
+    return {
+      messageId: `${prefix}who-${number}`,
+      type: 'identify',
+      userId: buyer,
+      timestamp: new Date(startMs - 1000).toISOString(),
+      traits: { email: `${buyer}@shop.example`, firstName: `B${number}`, pushToken: `token-${buyer}` },
+    }
+  })
 }
 
 /** Endless: every 40 events one buyer (of 500, then no more) places the 6 orders that make a big spender. */
-export function* shopping(startMs: number): Generator<Message> {
+export function* shopping(startMs: number, { prefix, buyers }: Part = WHOLE): Generator<Message> {
   for (let n = 0; ; n++) {
     const block = Math.floor(n / BLOCK)
-    const isOrder = n % BLOCK < ORDERS && block < BUYERS
+    const isOrder = n % BLOCK < ORDERS && block < buyers
     yield {
-      messageId: `shop-${n}`,
+      messageId: `${prefix}shop-${n}`,
       type: 'track',
       event: isOrder ? 'Order Completed' : 'Product Viewed',
-      userId: isOrder ? `buyer-${block}` : `visitor-${n % 900}`,
+      userId: isOrder ? `${prefix}buyer-${block}` : `visitor-${n % 900}`,
       timestamp: new Date(startMs + n).toISOString(),
       properties: isOrder
         ? { order_id: `o-${n}`, revenue: 199.5, currency: 'USD' }
@@ -79,6 +82,7 @@ export async function runLoad(options: {
   isEnough(acked: number): boolean
   /** Told whenever the number of requests without an answer changes. */
   onInFlight?(requests: number): void
+  onOutcome?(outcome: Outcome): void
 }): Promise<LoadTotals> {
   const { ledger, messages, batchSize, connections } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections * 2 })
@@ -107,6 +111,7 @@ export async function runLoad(options: {
       options.onInFlight?.(++inFlight)
       const outcome = await post(agent, url, options.writeKey, batch)
       options.onInFlight?.(--inFlight)
+      options.onOutcome?.(outcome)
       await ledger.answered(ids, outcome)
       if (outcome === 'unknown') {
         totals.retried += 1

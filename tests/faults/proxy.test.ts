@@ -6,14 +6,14 @@ import { Client } from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'
 import { waitFor } from '../support/wait-for.ts'
 import { postgresReplies, redisCommands } from './framing.ts'
-import { type Proxy, startProxy } from './proxy.ts'
+import { type FaultProxy, startProxy } from './proxy.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
-async function redisThrough(): Promise<{ proxy: Proxy; redis: Redis; direct: Redis; key: string }> {
+async function redisThrough(): Promise<{ proxy: FaultProxy; redis: Redis; direct: Redis; key: string }> {
   const url = new URL(inject('redisUrl'))
   const direct = new Redis(url.toString())
   const proxy = await startProxy({ targetPort: Number(url.port), requests: redisCommands })

@@ -32,7 +32,7 @@ export type Toxics = {
   refuse: boolean
 }
 
-export type Proxy = {
+export type FaultProxy = {
   port: number
   connections(): number
   set(toxics: Partial<Toxics>): void
@@ -69,7 +69,7 @@ export async function startProxy(options: {
   targetPort: number
   requests?: () => Framer
   replies?: () => Framer
-}): Promise<Proxy> {
+}): Promise<FaultProxy> {
   const links = new Set<Link>()
   const toxics: Toxics = { ...HEALTHY }
   let plans: Planned[] = []

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { type DemoNote, setUpDemo } from '../../cli/demo/setup.ts'
-import { type Stack, startStack } from '../../cli/local/stack.ts'
+import { startPoolProcess } from '../../cli/local/children.ts'
+import { DEFAULT_PROCESSES, type Stack, startStack } from '../../cli/local/stack.ts'
 import { connectConsumer, whenReady } from '../../queues/connection.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
 import { connectSql, type Sql } from '../../store/sql.ts'
+import { type Links, openLinks } from '../faults/links.ts'
 import { waitFor } from './wait-for.ts'
 
 export type Deployment = {
@@ -26,6 +28,10 @@ export type Deployment = {
   settled(timeoutMs: number): Promise<void>
   /** Jobs that were taken from a dead worker, by the logs of all processes. */
   stalledJobs(): Promise<number>
+  /** Every log line of all processes. */
+  logs(): Promise<string>
+  /** The proxies between the processes and their stores and providers; none unless asked for. */
+  links: Links
   close(): Promise<void>
 }
 
@@ -40,9 +46,15 @@ export const PROCESS_A_POOL = [
   ['schedule'],
 ]
 
+/**
+ * With `links` every process reaches Redis, Postgres and the sinks through proxies of its own. `processEnv` adds to the
+ * environment of the processes.
+ */
 export async function startDeployment(options: {
   processes?: string[][]
   config?: Partial<Config>
+  links?: boolean
+  processEnv?: NodeJS.ProcessEnv
 }): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'millrace-faults-'))
   const config = readConfig(
@@ -65,13 +77,16 @@ export async function startDeployment(options: {
       ...options.config,
     },
   )
+  const processes = options.processes ?? DEFAULT_PROCESSES
   const stack = await startStack({
     config,
-    env: process.env,
+    env: { ...process.env, ...options.processEnv },
     say: () => {},
     postgresConnections: 100,
-    ...(options.processes === undefined ? {} : { processes: options.processes }),
+    processes: options.links === true ? [] : processes,
   })
+  const links = openLinks(stack)
+  if (options.links === true) await startLinked(stack, links, processes)
   const { databaseUrl, redisUrl, namespace } = stack.config
   const sql = connectSql({ url: databaseUrl, namespace, max: 2, applicationName: 'fault-test' })
   const redis = connectConsumer(redisUrl)
@@ -83,6 +98,11 @@ export async function startDeployment(options: {
       select (select count(*)::int from membership_changes where announced_at is null)
         + (select count(*)::int from deliveries where state in ('claimed', 'sending', 'waiting')) as open`
     return row?.open === 0
+  }
+  const logs = async () => {
+    const dir = join(dataDir, 'logs')
+    const texts = await Promise.all((await readdir(dir)).map((name) => readFile(join(dir, name), 'utf8')))
+    return texts.join('\n')
   }
   return {
     stack,
@@ -107,16 +127,35 @@ export async function startDeployment(options: {
         { timeoutMs, everyMs: 200, what: 'everything to come to rest' },
       )
     },
+    logs,
     async stalledJobs() {
-      const dir = join(dataDir, 'logs')
-      const texts = await Promise.all((await readdir(dir)).map((name) => readFile(join(dir, name), 'utf8')))
-      return texts.join('\n').split('job taken from a dead or blocked worker').length - 1
+      return (await logs()).split('job taken from a dead or blocked worker').length - 1
     },
+    links,
     async close() {
       await sql.end({ timeout: 5 })
       redis.disconnect()
+      links.healAll()
+      if (options.links === true) for (const process of stack.processes) await process.stop()
+      await links.close()
       await stack.stop()
       if (process.env.KEEP_FAULT_DATA === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+/** Starts the processes of a stack that has none yet, each behind its own proxies. */
+async function startLinked(stack: Stack, links: Links, processes: string[][]): Promise<void> {
+  const { env, config } = stack
+  const started = await Promise.all(
+    processes.map(async (pools) =>
+      startPoolProcess({
+        pools,
+        env: { ...env, ...(await links.envOf(pools[0] ?? '')) },
+        logDir: join(config.dataDir, 'logs'),
+        stopDeadlineMs: config.stopDeadlineMs,
+      }),
+    ),
+  )
+  stack.processes.push(...started)
 }
