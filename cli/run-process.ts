@@ -2,6 +2,7 @@
 // `millrace start persist` in a container and every child of a local `millrace start` come through here. Servers are
 // loaded when asked for: a worker does not pay their memory.
 import { connectProducer, whenReady } from '../queues/connection.ts'
+import { findUnsafeSettings } from '../queues/safety.ts'
 import { createSender } from '../queues/sender.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
@@ -83,7 +84,7 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
       port: config.metricsPort,
       log,
       metrics: connections.metrics,
-      isReady: () => connections.depth.current().reachable,
+      isReady: () => isReady(connections),
       isAlive: () => Date.now() - Math.max(started, connections.depth.current().takenAt) < 60_000,
     })
     addresses.probes = probes.url
@@ -101,6 +102,12 @@ export async function runProcess(config: Config, log: Log, asked: Asked[]): Prom
       return inTime
     },
   }
+}
+
+/** Settings are looked at again: a Redis that was safe at the start may be changed while it runs. */
+async function isReady({ config, depth, producer }: Connections): Promise<boolean> {
+  if (!depth.current().reachable) return false
+  return config.redisUnsafeOk || (await findUnsafeSettings(producer)).length === 0
 }
 
 /** Collector and API share one port here; in a cluster an Ingress routes to each. */
