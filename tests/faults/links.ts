@@ -9,6 +9,8 @@ export type Peer = 'redis' | 'postgres' | 'email' | 'push' | 'webhook'
 export type Links = {
   /** Starts the proxies of a process, named by its first pool; returns where it is to find its peers. */
   envOf(name: string): Promise<Record<string, string>>
+  /** The same addresses again, for another process behind the same proxies. */
+  addressesOf(pool: string): Record<string, string>
   /** The proxy between the process that runs `pool` and a peer. */
   of(pool: string, peer: Peer): FaultProxy
   /** Every proxy to a peer. */
@@ -21,6 +23,7 @@ export type Links = {
 
 export function openLinks(stack: Stack): Links {
   const proxies = new Map<string, FaultProxy>()
+  const addresses = new Map<string, Record<string, string>>()
   const keep = async (key: string, options: Parameters<typeof startProxy>[0]) => {
     const proxy = await startProxy(options)
     proxies.set(key, proxy)
@@ -45,14 +48,17 @@ export function openLinks(stack: Stack): Links {
       const email = await keep(`${name} email`, { targetPort: localSmtpPort })
       const push = await keep(`${name} push`, { targetPort: localPushPort })
       const webhook = await keep(`${name} webhook`, { targetPort: port(localWebhookUrl) })
-      return {
+      const env = {
         REDIS_URL: rerouted(redisUrl, redis.port),
         DATABASE_URL: rerouted(databaseUrl, postgres.port),
         MILLRACE_LOCAL_SMTP_PORT: String(email.port),
         MILLRACE_LOCAL_PUSH_PORT: String(push.port),
         MILLRACE_LOCAL_WEBHOOK_URL: rerouted(localWebhookUrl, webhook.port),
       }
+      addresses.set(name, env)
+      return env
     },
+    addressesOf: (pool) => addresses.get(processNameOf(pool)) ?? {},
     of(pool, peer) {
       const proxy = proxies.get(`${processNameOf(pool)} ${peer}`)
       if (proxy === undefined) throw new Error(`no proxy between ${pool} and ${peer}: start with links`)

@@ -83,10 +83,13 @@ export async function runLoad(options: {
   /** Told whenever the number of requests without an answer changes. */
   onInFlight?(requests: number): void
   onOutcome?(outcome: Outcome): void
+  /** Sends one batch; by HTTP unless said. */
+  send?(httpUrl: string, batch: Message[]): Promise<Outcome>
 }): Promise<LoadTotals> {
   const { ledger, messages, batchSize, connections } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections * 2 })
   const totals: LoadTotals = { acked: 0, refused: 0, retried: 0, requests: 0 }
+  const send = options.send ?? ((url: string, batch: Message[]) => post(agent, url, options.writeKey, batch))
   const startedAt = Date.now()
   let taken = 0
   let inFlight = 0
@@ -109,7 +112,7 @@ export async function runLoad(options: {
       totals.requests += 1
       const url = options.httpUrls[(line + attempt) % options.httpUrls.length] ?? ''
       options.onInFlight?.(++inFlight)
-      const outcome = await post(agent, url, options.writeKey, batch)
+      const outcome = await send(url, batch)
       options.onInFlight?.(--inFlight)
       options.onOutcome?.(outcome)
       await ledger.answered(ids, outcome)
@@ -139,8 +142,26 @@ export async function runLoad(options: {
   return totals
 }
 
+/** `status` 0 = no answer. */
+export type Answer = { status: number; retryAfter: string | undefined; outcome: Outcome }
+const NO_ANSWER: Answer = { status: 0, retryAfter: undefined, outcome: 'unknown' }
+
+export async function post(
+  agent: Agent,
+  httpUrl: string,
+  writeKey: string,
+  batch: Message[],
+): Promise<Outcome> {
+  return (await postForAnswer(agent, httpUrl, writeKey, batch)).outcome
+}
+
 /** One request. A batch of these messages is never refused in part; if it is, the whole counts as refused. */
-export function post(agent: Agent, httpUrl: string, writeKey: string, batch: Message[]): Promise<Outcome> {
+export function postForAnswer(
+  agent: Agent,
+  httpUrl: string,
+  writeKey: string,
+  batch: Message[],
+): Promise<Answer> {
   const body = JSON.stringify({ batch, sentAt: new Date().toISOString() })
   return new Promise((resolve) => {
     const call = request(new URL('/v1/batch', httpUrl), {
@@ -154,12 +175,16 @@ export function post(agent: Agent, httpUrl: string, writeKey: string, batch: Mes
       },
     })
     call.on('timeout', () => call.destroy())
-    call.on('error', () => resolve('unknown'))
+    call.on('error', () => resolve(NO_ANSWER))
     call.on('response', (reply) => {
       const chunks: Buffer[] = []
       reply.on('data', (chunk: Buffer) => chunks.push(chunk))
-      reply.on('error', () => resolve('unknown'))
-      reply.on('end', () => resolve(outcomeOf(reply.statusCode ?? 0, Buffer.concat(chunks).toString())))
+      reply.on('error', () => resolve(NO_ANSWER))
+      reply.on('end', () => {
+        const status = reply.statusCode ?? 0
+        const outcome = outcomeOf(status, Buffer.concat(chunks).toString())
+        resolve({ status, retryAfter: reply.headers['retry-after'], outcome })
+      })
     })
     call.end(body)
   })

@@ -8,11 +8,12 @@ import { chunks, type Framer } from './framing.ts'
 /**
  * swallow: the frame that matches gets through when it is a request, and nothing that is said after it comes back; a
  * reply that matches is itself kept back. cut: half of the frame gets through. Both end in a reset of the connection.
+ * hold: as swallow, of a reply, but the connection stays open in silence.
  */
 export type Rule = {
   on: 'request' | 'reply'
   matches: RegExp
-  act: 'swallow' | 'cut'
+  act: 'swallow' | 'cut' | 'hold'
   /** Connections that are hit; 1 unless said. */
   times?: number
   /** Matching frames that go by unharmed first, on all connections together. */
@@ -191,6 +192,10 @@ function passReplies(link: Link, frames: ReturnType<Framer>, plans: Planned[]): 
       continue
     }
     plan.hits += 1
+    if (plan.act === 'hold') {
+      link.isSwallowed = true
+      return
+    }
     if (plan.on === 'reply' && plan.act === 'cut')
       link.client.write(frame.bytes.subarray(0, Math.ceil(frame.bytes.length / 2)))
     swallow(link)

@@ -1,6 +1,12 @@
 // Rows 4, 11, 12, 24 and 36: the reply is swallowed after the work was done, at each of the five hops, and a pipeline is
 // cut in the middle. Whoever asked does not know, asks again, and everything must still be there once.
+
+import { Value } from 'typebox/value'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { decodePayload } from '../../queues/codec.ts'
+import { pauseQueues, resumeQueues } from '../../queues/control.ts'
+import { persist } from '../../queues/pipeline.ts'
+import { NormalBatch } from '../../schema/event.ts'
 import { type Deployment, PROCESS_A_POOL, startDeployment } from '../support/deployment.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { runRow } from './row.ts'
@@ -103,6 +109,51 @@ test('row 11b: a worker whose completed job is not confirmed works it again with
   })
 })
 
+test('row 11c: an ingest worker that dies after it has handed on and before it has said so leaves one persist job a batch', async (context) => {
+  const { redis, stack } = deployment
+  const { namespace } = stack.config
+  let waiting: string[] = []
+  await runRow(context, deployment, {
+    id: '11c',
+    restarts: 3,
+    async fault() {
+      const before = await deployment.stalledJobs()
+      await pauseQueues(redis, namespace, [persist.name])
+      for (let death = 1; death <= 3; death++) {
+        const process = stack.processOf('ingest')
+        const restarts = process.restarts()
+        const isCut = deployment.links.of('ingest', 'redis').plan({
+          on: 'request',
+          matches: /^evalsha .*-ingest\}:ingest:.* completed/,
+          act: 'cut',
+        })
+        await waitFor(() => isCut() > 0, { everyMs: 1, what: 'a completion that is cut' })
+        process.kill('SIGKILL')
+        await waitFor(() => process.restarts() > restarts, { what: 'ingest to be started again' })
+        await waitFor(async () => (await deployment.stalledJobs()) >= before + death, {
+          what: 'the jobs of the dead worker to be taken over',
+        })
+      }
+      const twice = (await deployment.stalledJobs()) - before
+      waiting = await batchIdsOn(deployment, persist.name)
+      await resumeQueues(redis, namespace, [persist.name])
+      return { hits: { 'jobs worked twice': twice, 'batches that waited': waiting.length } }
+    },
+  })
+  expect(waiting, 'one job for one batch').toEqual([...new Set(waiting)])
+})
+
+/** Which batches the waiting jobs of a queue carry. */
+async function batchIdsOn({ redis, stack }: Deployment, queue: string): Promise<string[]> {
+  const key = `{${stack.config.namespace}-${queue}}:${queue}`
+  const ids = [...(await redis.lrange(`${key}:wait`, 0, -1)), ...(await redis.lrange(`${key}:paused`, 0, -1))]
+  const texts = await Promise.all(ids.map((id) => redis.hget(`${key}:${id}`, 'data')))
+  return texts.flatMap((text) => {
+    const payload = decodePayload(JSON.parse(text ?? 'null'))
+    return Value.Check(NormalBatch, payload) ? [payload.batchId] : []
+  })
+}
+
 test('row 24: a COMMIT whose reply is swallowed counts as done when it is tried again', async (context) => {
   const links = ['persist', 'segment'].map((pool) => [pool, deployment.links.of(pool, 'postgres')] as const)
   await runRow(context, deployment, {
@@ -141,4 +192,22 @@ test('row 36: a provider took the message and its answer is swallowed: unknown, 
     },
   })
   expect(result.deliveries.unknown, 'a mail without an answer is recorded as unknown').toBe(5)
+})
+
+test('row 36b: a worker that is killed between sending and recording leaves unknown outcomes, and no second mail', async (context) => {
+  const email = deployment.links.of('deliver', 'email')
+  await runRow(context, deployment, {
+    id: '36b',
+    restarts: 1,
+    async fault() {
+      const taken = email.plan({ on: 'reply', matches: /^250.*(queued|message)/i, act: 'hold', times: 3 })
+      await waitFor(() => taken() >= 3, { what: 'mails taken' })
+      const process = deployment.stack.processOf('deliver')
+      const restarts = process.restarts()
+      process.kill('SIGKILL')
+      email.heal()
+      await waitFor(() => process.restarts() > restarts, { what: 'deliver to be started again' })
+      return { hits: { 'mails without an answer at the kill': taken() } }
+    },
+  })
 })

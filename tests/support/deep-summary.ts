@@ -19,7 +19,8 @@ export default class DeepSummary implements Reporter {
     this.#shard = shard === undefined ? '' : `-${shard.index}-of-${shard.count}`
     // A run of one file or one test is somebody at work, not a result.
     this.#isPart =
-      vitest.config.testNamePattern !== undefined || process.argv.some((arg) => arg.includes('.deep.ts'))
+      vitest.config.testNamePattern !== undefined ||
+      process.argv.some((arg) => /\.deep\.ts$|^tests\/faults\/./.test(arg))
   }
 
   onTestCaseResult(test: TestCase) {

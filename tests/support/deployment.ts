@@ -24,6 +24,7 @@ export type Deployment = {
   httpUrl: string
   /** Jobs that some worker holds now. */
   activeJobs(queueNames: string[]): Promise<number>
+  activeJobIds(queueNames: string[]): Promise<string[]>
   /** Resolves when nothing is on its way any more: no job, no change to announce, no open delivery. */
   settled(timeoutMs: number): Promise<void>
   /** Jobs that were taken from a dead worker, by the logs of all processes. */
@@ -46,17 +47,16 @@ export const PROCESS_A_POOL = [
   ['schedule'],
 ]
 
-/**
- * With `links` every process reaches Redis, Postgres and the sinks through proxies of its own. `processEnv` adds to the
- * environment of the processes.
- */
+/** With `links` every process reaches Redis, Postgres and the sinks through proxies of its own. */
 export async function startDeployment(options: {
   processes?: string[][]
   config?: Partial<Config>
   links?: boolean
-  processEnv?: NodeJS.ProcessEnv
+  /** Done to the data folder before anything is started in it; what it returns undoes it after everything has stopped. */
+  prepare?: (dataDir: string) => () => void
 }): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'millrace-faults-'))
+  const undo = options.prepare?.(dataDir)
   const config = readConfig(
     {},
     {
@@ -80,7 +80,7 @@ export async function startDeployment(options: {
   const processes = options.processes ?? DEFAULT_PROCESSES
   const stack = await startStack({
     config,
-    env: { ...process.env, ...options.processEnv },
+    env: process.env,
     say: () => {},
     postgresConnections: 100,
     processes: options.links === true ? [] : processes,
@@ -99,6 +99,12 @@ export async function startDeployment(options: {
         + (select count(*)::int from deliveries where state in ('claimed', 'sending', 'waiting')) as open`
     return row?.open === 0
   }
+  const activeJobIds = async (queueNames: string[]) => {
+    const lists = await Promise.all(
+      queueNames.map((name) => redis.lrange(`${queuePrefix(namespace, name)}:${name}:active`, 0, -1)),
+    )
+    return lists.flat()
+  }
   const logs = async () => {
     const dir = join(dataDir, 'logs')
     const texts = await Promise.all((await readdir(dir)).map((name) => readFile(join(dir, name), 'utf8')))
@@ -111,12 +117,8 @@ export async function startDeployment(options: {
     note,
     dataDir,
     httpUrl: stack.addresses().http ?? '',
-    async activeJobs(queueNames) {
-      const counts = await Promise.all(
-        queueNames.map((name) => redis.llen(`${queuePrefix(namespace, name)}:${name}:active`)),
-      )
-      return counts.reduce((sum, count) => sum + count, 0)
-    },
+    activeJobIds,
+    activeJobs: async (queueNames) => (await activeJobIds(queueNames)).length,
     async settled(timeoutMs) {
       let looks = 0
       await waitFor(
@@ -139,6 +141,7 @@ export async function startDeployment(options: {
       if (options.links === true) for (const process of stack.processes) await process.stop()
       await links.close()
       await stack.stop()
+      undo?.()
       if (process.env.KEEP_FAULT_DATA === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }
