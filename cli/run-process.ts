@@ -4,6 +4,7 @@
 import packageFile from '../package.json' with { type: 'json' }
 import { connectProducer, whenReady } from '../queues/connection.ts'
 import { queuesWithWork } from '../queues/ready-work.ts'
+import { findUnsafeSettings } from '../queues/safety.ts'
 import { createSender } from '../queues/sender.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
@@ -108,7 +109,7 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
         runs: [...names],
         dataDir: config.dataDir,
       }),
-      isReady: () => depth.current().reachable,
+      isReady: () => isReady(connections),
       isAlive: liveness.isAlive,
     })
     addresses.probes = probes.url
@@ -145,6 +146,12 @@ function awaitReshard({ producer, sql, config }: Connections) {
     changed: () => resolve('resharded'),
   })
   return { watch, resharded }
+}
+
+/** Settings are looked at again: a Redis that was safe at the start may be changed while it runs. */
+async function isReady({ config, depth, producer }: Connections): Promise<boolean> {
+  if (!depth.current().reachable) return false
+  return config.redisUnsafeOk || (await findUnsafeSettings(producer)).length === 0
 }
 
 /** Collector and API share one port here; in a cluster an Ingress routes to each. */

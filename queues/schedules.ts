@@ -1,6 +1,5 @@
 // The clock in Redis: BullMQ job schedulers that add a clock task when it is due, once for all processes. Set by the
-// schedule pool when it opens; a schedule that is no longer in the list is removed.
-
+// schedule pool when it opens, and again when Redis has lost them; a schedule that is no longer in the list is removed.
 import type { ScheduleTask } from '../schema/jobs.ts'
 import type { RedisClient } from './connection.ts'
 import { schedule } from './pipeline.ts'
@@ -34,6 +33,16 @@ export async function upsertSchedules(
     for (const { key } of await queue.getJobSchedulers(0, -1)) {
       if (!wanted.has(key)) await queue.removeJobScheduler(key)
     }
+  } finally {
+    await queue.close()
+  }
+}
+
+/** How many schedules Redis holds; fewer than were set when it lost its data. */
+export async function countSchedules(redis: RedisClient, namespace: string): Promise<number> {
+  const queue = openQueue(redis, namespace, schedule.name, true)
+  try {
+    return await queue.getJobSchedulersCount()
   } finally {
     await queue.close()
   }

@@ -1,7 +1,8 @@
 // postgres.js, with faults of 3.4.9 mended as it is loaded (porsager/postgres#1154, #1208): a statement that is
 // written to a connection Postgres has just closed throws outside of every promise, which ends the process; what was
-// still to be written on it keeps the next connection from saying hello; and the word it closed with is told to the
-// first query of the next connection. Used by store/sql.ts alone.
+// still to be written on it keeps the next connection from saying hello; the word it closed with is told to the first
+// query of the next connection; and one that is reset while the driver asks for array types ends the process, and leaves
+// arrays as texts. Used by store/sql.ts alone.
 import { registerHooks } from 'node:module'
 
 const FILE = '/postgres/src/connection.js'
@@ -17,6 +18,7 @@ const MENDS: readonly (readonly [string, string])[] = [
     'clearImmediate(nextWriteTimer)\n    chunk = nextWriteTimer = null\n    socket.removeListener',
   ],
   ['      statements = {}\n', '      statements = {}\n      errorResponse = null\n'],
+  ['return fetchArrayTypes()', 'return fetchArrayTypes().catch(() => { needsTypes = true })'],
 ]
 
 const hooks = registerHooks({

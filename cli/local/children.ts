@@ -15,6 +15,8 @@ export type PoolProcess = {
   /** How often it was started again. */
   restarts(): number
   kill(signal: NodeJS.Signals): void
+  /** Resolves with the exit code of the child that runs now; null when a signal ended it. */
+  nextExit(): Promise<number | null>
   stop(): Promise<void>
 }
 
@@ -74,6 +76,7 @@ export async function startPoolProcess(options: {
     pid: () => child.pid,
     restarts: () => restarts,
     kill: (signal) => void child.kill(signal),
+    nextExit: () => new Promise((resolve) => child.once('exit', resolve)),
     async stop() {
       stopping = true
       await endChild(child, 'SIGTERM', 'SIGKILL', options.stopDeadlineMs + 3000)

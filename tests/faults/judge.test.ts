@@ -71,7 +71,9 @@ test('lost, doubled, changed and foreign rows are told apart from good ones', as
     // the second row of the doubled one has another time
     altered: 2,
     failed: 0,
+    recovered: 1,
   })
+  expect(await judgeEvents(world.sql, file, 'lo')).toMatchObject({ sent: 1, acked: 1, lost: 1, rows: 0 })
 })
 
 test('messages that came twice, not at all or to somebody else are counted', async () => {
@@ -79,16 +81,24 @@ test('messages that came twice, not at all or to somebody else are counted', asy
   await mkdir(outbox)
   const write = (channel: string, lines: object[]) =>
     writeFile(join(outbox, `${channel}.jsonl`), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  await write('email', [{ to: ['ada@shop.example'] }, { to: ['ada@shop.example'] }])
+  await write('email', [
+    { id: 'one', to: ['ada@shop.example'] },
+    { id: 'two', to: ['ada@shop.example'] },
+  ])
   await write('push', [{ to: 'token-ada' }, { to: 'token-eve' }])
-  await write('webhook', [])
+  const hook = { body: { data: { userId: 'ada' } } }
+  await write('webhook', [
+    { id: 'd-1', ...hook },
+    { id: 'd-1', ...hook },
+  ])
   expect(await judgeDeliveries(world.sql, outbox, ['ada'])).toEqual({
     expected: 3,
-    received: 3,
+    received: 4,
     doubled: 1,
+    repeated: 1,
     unexpected: 1,
     unknown: 0,
-    missing: 1,
+    missing: 0,
     states: {},
   })
 })

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Sql } from '../../store/sql.ts'
-import { contentHash, readLedger } from './ledger.ts'
+import { contentHash, type LedgerEntry, readLedger } from './ledger.ts'
 
 export type Verdict = {
   sent: number
@@ -13,16 +13,20 @@ export type Verdict = {
   rows: number
   /** Acked and in neither events nor failed_events. */
   lost: number
+  /** In events more than once, or in events and in failed_events. */
   duplicated: number
-  /** Rows nobody sent. */
+  /** Rows nobody sent, or that were sent and refused. */
   phantom: number
   altered: number
   failed: number
+  /** Never acknowledged, and kept all the same: no harm, as the sender may send them again. */
+  recovered: number
 }
 
-/** Events against the ledger. */
-export async function judgeEvents(sql: Sql, ledgerFile: string): Promise<Verdict> {
-  const ledger = await readLedger(ledgerFile)
+/** Events against the ledger; with a prefix only those whose message ids begin with it. */
+export async function judgeEvents(sql: Sql, ledgerFile: string, prefix = ''): Promise<Verdict> {
+  const whole = await readLedger(ledgerFile)
+  const ledger = new Map([...whole].filter(([id]) => id.startsWith(prefix)))
   const rows = await sql<
     {
       id: string
@@ -34,8 +38,10 @@ export async function judgeEvents(sql: Sql, ledgerFile: string): Promise<Verdict
     }[]
   >`
     select e.message_id as id, n.type, n.name, e.user_id as user, e.time, e.properties
-    from events e join event_names n using (event_id)`
-  const failed = await sql<{ id: string | null }[]>`select message_id as id from failed_events`
+    from events e join event_names n using (event_id)
+    where starts_with(e.message_id, ${prefix})`
+  const failed = await sql<{ id: string | null }[]>`
+    select message_id as id from failed_events where starts_with(coalesce(message_id, ''), ${prefix})`
   const seen = new Set<string>()
   const failedIds = new Set(failed.map((row) => row.id))
   const verdict: Verdict = {
@@ -48,31 +54,39 @@ export async function judgeEvents(sql: Sql, ledgerFile: string): Promise<Verdict
     phantom: 0,
     altered: 0,
     failed: failed.length,
+    recovered: 0,
   }
   for (const row of rows) {
-    if (seen.has(row.id)) verdict.duplicated += 1
+    if (seen.has(row.id) || failedIds.has(row.id)) verdict.duplicated += 1
     seen.add(row.id)
     const entry = ledger.get(row.id)
     const { type, user, properties: content } = row
     // Only a track has a name of its own.
     const name = type === 'track' ? row.name : ''
     const hash = contentHash({ type, name, user, time: row.time.toISOString(), content })
-    if (entry === undefined) verdict.phantom += 1
+    if (entry === undefined || isOnlyRefused(entry)) verdict.phantom += 1
     else if (entry.hash !== hash) verdict.altered += 1
   }
   for (const [id, { outcomes }] of ledger) {
     if (outcomes.has('acked')) verdict.acked += 1
     if (outcomes.has('unknown')) verdict.unclear += 1
     if (outcomes.has('acked') && !seen.has(id) && !failedIds.has(id)) verdict.lost += 1
+    if (!outcomes.has('acked') && !outcomes.has('refused') && seen.has(id)) verdict.recovered += 1
   }
   return verdict
+}
+
+function isOnlyRefused({ outcomes }: LedgerEntry): boolean {
+  return outcomes.size === 1 && outcomes.has('refused')
 }
 
 export type DeliveryVerdict = {
   expected: number
   received: number
-  /** Received more than once for one key. */
+  /** Received more than once by one person on one channel. */
   doubled: number
+  /** Webhooks among them that came again under the same id: their receiver can tell, so they are not `doubled`. */
+  repeated: number
   /** Received by somebody who was not to get it. */
   unexpected: number
   /** Recorded as unknown in Postgres. */
@@ -89,18 +103,29 @@ export async function judgeDeliveries(
   sql: Sql,
   outboxDir: string,
   users: string[],
+  prefix = '',
 ): Promise<DeliveryVerdict> {
   const expected = new Set(users.flatMap((user) => CHANNELS.map((channel) => `${channel} ${user}`)))
   const received = new Map<string, number>()
+  const webhookIds = new Set<string>()
+  let repeated = 0
   for (const channel of CHANNELS) {
     for (const line of await linesOf(join(outboxDir, `${channel}.jsonl`))) {
-      const key = `${channel} ${receiverOf(channel, line)}`
+      const user = receiverOf(channel, line)
+      if (!user.startsWith(prefix)) continue
+      const key = `${channel} ${user}`
+      if (channel === 'webhook' && webhookIds.has(String(line.id))) {
+        repeated += 1
+        continue
+      }
+      webhookIds.add(String(line.id))
       received.set(key, (received.get(key) ?? 0) + 1)
     }
   }
   const rows = await sql<{ key: string; state: string }[]>`
     select d.channel || ' ' || p.user_id as key, d.state
-    from deliveries d join profiles p on p.bucket = d.bucket and p.profile_id = d.profile_id`
+    from deliveries d join profiles p on p.bucket = d.bucket and p.profile_id = d.profile_id
+    where starts_with(p.user_id, ${prefix})`
   const unknown = new Set(rows.filter((row) => row.state === 'unknown').map((row) => row.key))
   const states: Record<string, number> = {}
   for (const { state } of rows) states[state] = (states[state] ?? 0) + 1
@@ -108,6 +133,7 @@ export async function judgeDeliveries(
     expected: expected.size,
     received: received.size,
     doubled: [...received.values()].filter((times) => times > 1).length,
+    repeated,
     unexpected: [...received.keys()].filter((key) => !expected.has(key)).length,
     unknown: unknown.size,
     missing: [...expected].filter((key) => !received.has(key) && !unknown.has(key)).length,

@@ -15,35 +15,38 @@ export type Message = {
   traits?: Record<string, unknown>
 }
 
-const BLOCK = 40
+export const BLOCK = 40
 const ORDERS = 6
 export const BUYERS = 500
 
+/** A part of a run with people and message ids of its own, told by `prefix`, so that it can be judged alone. */
+export type Part = { prefix: string; buyers: number }
+const WHOLE: Part = { prefix: '', buyers: BUYERS }
+
 /** Who each buyer is: the address of every channel. Sent before anything breaks, so that nobody is without address. */
-export function buyerIdentities(startMs: number): Message[] {
-  return Array.from({ length: BUYERS }, (_, buyer) => ({
-    messageId: `who-${buyer}`,
-    type: 'identify',
-    userId: `buyer-${buyer}`,
-    timestamp: new Date(startMs - 1000).toISOString(),
-    traits: {
-      email: `buyer-${buyer}@shop.example`,
-      firstName: `B${buyer}`,
-      pushToken: `token-buyer-${buyer}`,
-    },
-  }))
+export function buyerIdentities(startMs: number, { prefix, buyers }: Part = WHOLE): Message[] {
+  return Array.from({ length: buyers }, (_, number) => {
+    const buyer = `${prefix}buyer-${number}`
+    return {
+      messageId: `${prefix}who-${number}`,
+      type: 'identify',
+      userId: buyer,
+      timestamp: new Date(startMs - 1000).toISOString(),
+      traits: { email: `${buyer}@shop.example`, firstName: `B${number}`, pushToken: `token-${buyer}` },
+    }
+  })
 }
 
 /** Endless: every 40 events one buyer (of 500, then no more) places the 6 orders that make a big spender. */
-export function* shopping(startMs: number): Generator<Message> {
+export function* shopping(startMs: number, { prefix, buyers }: Part = WHOLE): Generator<Message> {
   for (let n = 0; ; n++) {
     const block = Math.floor(n / BLOCK)
-    const isOrder = n % BLOCK < ORDERS && block < BUYERS
+    const isOrder = n % BLOCK < ORDERS && block < buyers
     yield {
-      messageId: `shop-${n}`,
+      messageId: `${prefix}shop-${n}`,
       type: 'track',
       event: isOrder ? 'Order Completed' : 'Product Viewed',
-      userId: isOrder ? `buyer-${block}` : `visitor-${n % 900}`,
+      userId: isOrder ? `${prefix}buyer-${block}` : `visitor-${n % 900}`,
       timestamp: new Date(startMs + n).toISOString(),
       properties: isOrder
         ? { order_id: `o-${n}`, revenue: 199.5, currency: 'USD' }
@@ -79,10 +82,14 @@ export async function runLoad(options: {
   isEnough(acked: number): boolean
   /** Told whenever the number of requests without an answer changes. */
   onInFlight?(requests: number): void
+  onOutcome?(outcome: Outcome): void
+  /** Sends one batch; by HTTP unless said. */
+  send?(httpUrl: string, batch: Message[]): Promise<Outcome>
 }): Promise<LoadTotals> {
   const { ledger, messages, batchSize, connections } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections * 2 })
   const totals: LoadTotals = { acked: 0, refused: 0, retried: 0, requests: 0 }
+  const send = options.send ?? ((url: string, batch: Message[]) => post(agent, url, options.writeKey, batch))
   const startedAt = Date.now()
   let taken = 0
   let inFlight = 0
@@ -105,8 +112,9 @@ export async function runLoad(options: {
       totals.requests += 1
       const url = options.httpUrls[(line + attempt) % options.httpUrls.length] ?? ''
       options.onInFlight?.(++inFlight)
-      const outcome = await post(agent, url, options.writeKey, batch)
+      const outcome = await send(url, batch)
       options.onInFlight?.(--inFlight)
+      options.onOutcome?.(outcome)
       await ledger.answered(ids, outcome)
       if (outcome === 'unknown') {
         totals.retried += 1
@@ -134,8 +142,26 @@ export async function runLoad(options: {
   return totals
 }
 
+/** `status` 0 = no answer. */
+export type Answer = { status: number; retryAfter: string | undefined; outcome: Outcome }
+const NO_ANSWER: Answer = { status: 0, retryAfter: undefined, outcome: 'unknown' }
+
+export async function post(
+  agent: Agent,
+  httpUrl: string,
+  writeKey: string,
+  batch: Message[],
+): Promise<Outcome> {
+  return (await postForAnswer(agent, httpUrl, writeKey, batch)).outcome
+}
+
 /** One request. A batch of these messages is never refused in part; if it is, the whole counts as refused. */
-export function post(agent: Agent, httpUrl: string, writeKey: string, batch: Message[]): Promise<Outcome> {
+export function postForAnswer(
+  agent: Agent,
+  httpUrl: string,
+  writeKey: string,
+  batch: Message[],
+): Promise<Answer> {
   const body = JSON.stringify({ batch, sentAt: new Date().toISOString() })
   return new Promise((resolve) => {
     const call = request(new URL('/v1/batch', httpUrl), {
@@ -149,12 +175,16 @@ export function post(agent: Agent, httpUrl: string, writeKey: string, batch: Mes
       },
     })
     call.on('timeout', () => call.destroy())
-    call.on('error', () => resolve('unknown'))
+    call.on('error', () => resolve(NO_ANSWER))
     call.on('response', (reply) => {
       const chunks: Buffer[] = []
       reply.on('data', (chunk: Buffer) => chunks.push(chunk))
-      reply.on('error', () => resolve('unknown'))
-      reply.on('end', () => resolve(outcomeOf(reply.statusCode ?? 0, Buffer.concat(chunks).toString())))
+      reply.on('error', () => resolve(NO_ANSWER))
+      reply.on('end', () => {
+        const status = reply.statusCode ?? 0
+        const outcome = outcomeOf(status, Buffer.concat(chunks).toString())
+        resolve({ status, retryAfter: reply.headers['retry-after'], outcome })
+      })
     })
     call.end(body)
   })

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { type DemoNote, setUpDemo } from '../../cli/demo/setup.ts'
+import { startPoolProcess } from '../../cli/local/children.ts'
 import type { LocalRedis } from '../../cli/local/redis.ts'
-import { type Stack, startStack } from '../../cli/local/stack.ts'
-import type { RedisClient } from '../../queues/connection.ts'
-import { connectConsumer, whenReady } from '../../queues/connection.ts'
+import { DEFAULT_PROCESSES, type Stack, startStack } from '../../cli/local/stack.ts'
+import { connectConsumer, type RedisClient, whenReady } from '../../queues/connection.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
 import { connectSql, type Sql } from '../../store/sql.ts'
+import { type Links, openLinks } from '../faults/links.ts'
 import { startRedisCluster } from './redis-cluster.ts'
 import { waitFor } from './wait-for.ts'
 
@@ -26,10 +27,15 @@ export type Deployment = {
   httpUrl: string
   /** Jobs that some worker holds now. */
   activeJobs(queueNames: string[]): Promise<number>
+  activeJobIds(queueNames: string[]): Promise<string[]>
   /** Resolves when nothing is on its way any more: no job, no change to announce, no open delivery. */
   settled(timeoutMs: number): Promise<void>
   /** Jobs that were taken from a dead worker, by the logs of all processes. */
   stalledJobs(): Promise<number>
+  /** Every log line of all processes. */
+  logs(): Promise<string>
+  /** The proxies between the processes and their stores and providers; none unless asked for. */
+  links: Links
   close(): Promise<void>
 }
 
@@ -44,11 +50,16 @@ export const PROCESS_A_POOL = [
   ['schedule'],
 ]
 
+/** With `links` every process reaches Redis, Postgres and the sinks through proxies of its own. */
 export async function startDeployment(options: {
   processes?: string[][]
   config?: Partial<Config>
+  links?: boolean
+  /** Done to the data folder before anything is started in it; what it returns undoes it after everything has stopped. */
+  prepare?: (dataDir: string) => () => void
 }): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'millrace-faults-'))
+  const undo = options.prepare?.(dataDir)
   const config = readConfig(
     {},
     {
@@ -73,13 +84,16 @@ export async function startDeployment(options: {
     process.env.TEST_REDIS === 'cluster' && config.redisUrl === ''
       ? await startRedisCluster({ dir: join(dataDir, 'redis-cluster'), maxmemoryMb: 512 })
       : undefined
+  const processes = options.processes ?? DEFAULT_PROCESSES
   const stack = await startStack({
     config: cluster === undefined ? config : { ...config, redisUrl: cluster.url },
     env: process.env,
     say: () => {},
     postgresConnections: 100,
-    ...(options.processes === undefined ? {} : { processes: options.processes }),
+    processes: options.links === true ? [] : processes,
   })
+  const links = openLinks(stack)
+  if (options.links === true) await startLinked(stack, links, processes)
   const { databaseUrl, redisUrl, namespace } = stack.config
   const sql = connectSql({ url: databaseUrl, namespace, max: 2, applicationName: 'fault-test' })
   const redis = connectConsumer(redisUrl)
@@ -92,6 +106,17 @@ export async function startDeployment(options: {
         + (select count(*)::int from deliveries where state in ('claimed', 'sending', 'waiting')) as open`
     return row?.open === 0
   }
+  const activeJobIds = async (queueNames: string[]) => {
+    const lists = await Promise.all(
+      queueNames.map((name) => redis.lrange(`${queuePrefix(namespace, name)}:${name}:active`, 0, -1)),
+    )
+    return lists.flat()
+  }
+  const logs = async () => {
+    const dir = join(dataDir, 'logs')
+    const texts = await Promise.all((await readdir(dir)).map((name) => readFile(join(dir, name), 'utf8')))
+    return texts.join('\n')
+  }
   return {
     stack,
     sql,
@@ -100,12 +125,8 @@ export async function startDeployment(options: {
     note,
     dataDir,
     httpUrl: stack.addresses().http ?? '',
-    async activeJobs(queueNames) {
-      const counts = await Promise.all(
-        queueNames.map((name) => redis.llen(`${queuePrefix(namespace, name)}:${name}:active`)),
-      )
-      return counts.reduce((sum, count) => sum + count, 0)
-    },
+    activeJobIds,
+    activeJobs: async (queueNames) => (await activeJobIds(queueNames)).length,
     async settled(timeoutMs) {
       let looks = 0
       await waitFor(
@@ -116,17 +137,37 @@ export async function startDeployment(options: {
         { timeoutMs, everyMs: 200, what: 'everything to come to rest' },
       )
     },
+    logs,
     async stalledJobs() {
-      const dir = join(dataDir, 'logs')
-      const texts = await Promise.all((await readdir(dir)).map((name) => readFile(join(dir, name), 'utf8')))
-      return texts.join('\n').split('job taken from a dead or blocked worker').length - 1
+      return (await logs()).split('job taken from a dead or blocked worker').length - 1
     },
+    links,
     async close() {
       await sql.end({ timeout: 5 })
       redis.disconnect()
+      links.healAll()
+      if (options.links === true) for (const process of stack.processes) await process.stop()
+      await links.close()
       await stack.stop()
       await cluster?.stop()
+      undo?.()
       if (process.env.KEEP_FAULT_DATA === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+/** Starts the processes of a stack that has none yet, each behind its own proxies. */
+async function startLinked(stack: Stack, links: Links, processes: string[][]): Promise<void> {
+  const { env, config } = stack
+  const started = await Promise.all(
+    processes.map(async (pools) =>
+      startPoolProcess({
+        pools,
+        env: { ...env, ...(await links.envOf(pools[0] ?? '')) },
+        logDir: join(config.dataDir, 'logs'),
+        stopDeadlineMs: config.stopDeadlineMs,
+      }),
+    ),
+  )
+  stack.processes.push(...started)
 }

@@ -1,7 +1,8 @@
 // What the schedule pool does when it opens and closes: sets the schedules, asks for what was missed while nothing ran,
-// and keeps the timer loop going.
+// sets them again when Redis has lost them, and keeps the timer loop going.
 import { schedule } from '../../queues/pipeline.ts'
-import { upsertSchedules } from '../../queues/schedules.ts'
+import { countSchedules, upsertSchedules } from '../../queues/schedules.ts'
+import { describeError } from '../../runtime/errors.ts'
 import type { ScheduleTask } from '../../schema/jobs.ts'
 import { lastRuns } from '../../store/schedule-runs.ts'
 import type { JobInfo } from '../define.ts'
@@ -13,12 +14,48 @@ import { startTimers } from './timers.ts'
 export type Clock = { run(task: ScheduleTask['task'], job: JobInfo): Promise<void>; stop(): Promise<void> }
 
 export async function openClock(deps: ScheduleDeps): Promise<Clock> {
-  await upsertSchedules(deps.cache.redis, deps.config.namespace, taskRows(deps.config))
-  await askForMissed(deps)
+  await setSchedules(deps)
   const timers = startTimers(deps)
+  const watch = watchSchedules(deps)
   return {
     run: (task, job) => runTask(TASKS[task], task, deps, job.signal),
-    stop: () => timers.stop(),
+    async stop() {
+      await Promise.all([timers.stop(), watch.stop()])
+    },
+  }
+}
+
+async function setSchedules(deps: ScheduleDeps): Promise<void> {
+  await upsertSchedules(deps.cache.redis, deps.config.namespace, taskRows(deps.config))
+  await askForMissed(deps)
+}
+
+/**
+ * A Redis that was emptied, or replaced by one without its data, has lost the clock too: no sweep and no retention would
+ * run until a process of this pool is started again. Looks as often as the most frequent task runs.
+ */
+function watchSchedules(deps: ScheduleDeps): { stop(): Promise<void> } {
+  const { cache, config, log } = deps
+  const look = async () => {
+    try {
+      if ((await countSchedules(cache.redis, config.namespace)) >= taskRows(config).length) return
+      await setSchedules(deps)
+      log.warn('Redis had lost the schedules: they are set again')
+    } catch (error) {
+      log.debug({ reason: describeError(error) }, 'the schedules cannot be looked at')
+    }
+  }
+  let looking: Promise<void> | undefined
+  const timer = setInterval(() => {
+    looking ??= look().finally(() => {
+      looking = undefined
+    })
+  }, config.sweepMs)
+  return {
+    async stop() {
+      clearInterval(timer)
+      await looking
+    },
   }
 }
 

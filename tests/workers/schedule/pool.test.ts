@@ -54,3 +54,20 @@ test('schedules are set once, in UTC, and one that is no longer wanted goes', as
   await pool.stop()
   await queue.close()
 })
+
+test('a Redis that has lost the schedules gets them back without a restart', async () => {
+  const pool = await world.run(schedulePool)
+  const queue = openQueue(world.producer, world.namespace, 'schedule')
+  await queue.obliterate({ force: true })
+  expect(await queue.getJobSchedulersCount()).toBe(0)
+  const lostAt = new Date()
+  await waitFor(
+    async () =>
+      (await world.sql`select 1 from schedule_runs where task = 'sweep' and started_at > ${lostAt}`).length >
+      1,
+    { what: 'sweeps after the loss' },
+  )
+  expect(await queue.getJobSchedulersCount()).toBe(TASKS.length)
+  await pool.stop()
+  await queue.close()
+})
