@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { parseAllDocuments, stringify } from 'yaml'
+import { parse, parseAllDocuments, stringify } from 'yaml'
 import { unknownKeys } from '../support/manifest-keys.ts'
 import {
   at,
@@ -61,6 +61,18 @@ test('every overlay, component and file of k8s/ that the papers name is there', 
   )
   expect(wrong).toEqual([])
   for (const overlay of OVERLAYS) expect(readme).toContain(`| \`overlays/${overlay}\` |`)
+})
+
+test('the jobs of the README are those of k8s/observability/, and keep ports that the pods have', () => {
+  const scrape = documentsOf('k8s/README.md').find((one) => at(one, 'scrape_configs') !== undefined)
+  const jobs = listAt(scrape, 'scrape_configs')
+  const elsewhere: Json = parse(readProjectFile('k8s/observability/prometheus.yaml'))
+  expect(jobs.map((job) => textAt(job, 'job_name'))).toEqual(
+    listAt(elsewhere, 'scrape_configs').map((job) => textAt(job, 'job_name')),
+  )
+  const kept = jobs.map((job) => textAt(job, 'relabel_configs', 0, 'regex'))
+  const base = [readProjectFile('k8s/base/pod.yaml'), readProjectFile('k8s/base/exporter.yaml')]
+  expect(kept.map((name, i) => base[i]?.includes(`{ name: ${name}, containerPort: `))).toEqual([true, true])
 })
 
 describe.skipIf(!hasKubectl())('papers and manifests', () => {
@@ -149,11 +161,12 @@ test.skipIf(!hasPromtool())('the scrape configuration of the README is one that 
   try {
     const file = join(folder, 'prometheus.yaml')
     // Debian's promtool is built without the discovery of Kubernetes; what is done with the labels is checked.
-    const text = stringify(scrape).replace(
-      /kubernetes_sd_configs:[\s\S]*?(?=\n {4}relabel)/,
-      'static_configs: []',
-    )
-    expect(text).toContain('static_configs')
+    const jobs = listAt(scrape, 'scrape_configs').map((job) => {
+      const { kubernetes_sd_configs: _found, ...rest } = Object.fromEntries(entriesAt(job))
+      return { ...rest, static_configs: [] }
+    })
+    expect(jobs).toHaveLength(2)
+    const text = stringify({ scrape_configs: jobs })
     writeFileSync(file, text)
     execFileSync('promtool', ['check', 'config', '--syntax-only', file], { stdio: 'pipe' })
   } finally {
