@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { BEHAVIOUR, type Behaviour } from '../../domain/scaling.ts'
 import { describeError } from '../../runtime/errors.ts'
 import { parseOptions, wholeNumber } from '../args.ts'
+import { type Extras, openExtras } from '../autoscale/extras.ts'
 import { seenPools } from '../autoscale/pools.ts'
 import { openScaler, type Scaler } from '../autoscale/scaler.ts'
 import { lineOf, tableOf } from '../autoscale/show.ts'
@@ -22,11 +23,12 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   const options = readOptions(args)
   return withSystem(io, async (system) => {
     const interrupt = onInterrupt()
-    const scaler = openLocalScaler(system, options, io)
+    const extras = openProcesses(system, options, io)
+    const scaler = openScaler({ ...options, extras, shards: system.config.shards })
     try {
       return await watch(system, scaler, options, io, interrupt.signal)
     } finally {
-      await scaler.stop()
+      await extras.stop()
       interrupt.release()
     }
   })
@@ -56,12 +58,11 @@ function shrinkingAfter(seconds: number): Behaviour {
   return { scaleUp, scaleDown: { ...scaleDown, stabilizationWindowSeconds: seconds, periodSeconds } }
 }
 
-function openLocalScaler({ config }: System, options: Options, io: CliIo): Scaler {
+function openProcesses({ config }: System, options: Options, io: CliIo): Extras {
   // It serves no HTTP; its own metrics take any free port.
   const env = { ...io.env, ...toEnvironment(config), MILLRACE_METRICS_PORT: '0' }
-  return openScaler({
-    ...options,
-    shards: config.shards,
+  return openExtras({
+    dryRun: options.dryRun,
     start: (pool) =>
       startPoolProcess({
         pools: [pool],

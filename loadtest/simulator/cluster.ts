@@ -43,14 +43,14 @@ export function openCluster(world: World): Cluster {
     }),
   )
   const { scrapeSeconds, rateWindowSeconds, syncSeconds } = world.observation
-  let scrapes: Scrape[] = []
+  const scrapes = openScrapes(rateWindowSeconds)
 
   const counts = (of: (one: Deployment) => number) =>
     new Map(deployments.map((one) => [one.scaling.pool, of(one)]))
   const ready = (one: Deployment) => one.replicas - one.starting.length
 
   const decide = (one: Deployment, at: number): Change | undefined => {
-    const load = seenOf(one.scaling.pool)
+    const load = scrapes.seenOf(one.scaling.pool)
     const replicas = { current: one.replicas, ready: ready(one) }
     const { replicas: recommended, signal } = recommend(one.scaling, load, replicas)
     const decision = decideReplicas({
@@ -72,23 +72,6 @@ export function openCluster(world: World): Cluster {
       : { atSeconds: at, pool: one.scaling.pool, from, to: one.replicas, signal }
   }
 
-  /** The last scrape, and rate() over the window of scrapes. */
-  const seenOf = (pool: string): PoolLoad => {
-    const last = scrapes.at(-1)
-    const first = scrapes[0]
-    const rate = (total: (scrape: Scrape) => number) =>
-      last === undefined || first === undefined || last === first
-        ? 0
-        : (total(last) - total(first)) / (last.at - first.at)
-    const { jobs, oldestAgeSeconds } = last?.seen.get(pool) ?? NOTHING
-    return {
-      jobs,
-      oldestAgeSeconds,
-      eventsPerSecond: rate((scrape) => scrape.acceptedTotal),
-      jobsPerSecond: rate((scrape) => scrape.seen.get(pool)?.jobsDone ?? 0),
-    }
-  }
-
   return {
     ready: () => counts(ready),
     asked: () => counts((one) => one.replicas),
@@ -96,9 +79,34 @@ export function openCluster(world: World): Cluster {
       for (const one of deployments) one.starting = one.starting.filter((readyAt) => readyAt > at)
       if (at % scrapeSeconds === 0) {
         const seen = new Map(deployments.map(({ scaling }) => [scaling.pool, look(scaling.pool)]))
-        scrapes = [...scrapes.filter((one) => one.at >= at - rateWindowSeconds), { at, acceptedTotal, seen }]
+        scrapes.add({ at, acceptedTotal, seen })
       }
       return at % syncSeconds === 0 ? deployments.flatMap((one) => decide(one, at) ?? []) : []
+    },
+  }
+}
+
+/** What Prometheus holds: the last scrape, and rate() over the scrapes of its window. */
+function openScrapes(windowSeconds: number) {
+  let scrapes: Scrape[] = []
+  return {
+    add(scrape: Scrape): void {
+      scrapes = [...scrapes.filter((one) => one.at >= scrape.at - windowSeconds), scrape]
+    },
+    seenOf(pool: string): PoolLoad {
+      const last = scrapes.at(-1)
+      const first = scrapes[0]
+      const rate = (total: (scrape: Scrape) => number) =>
+        last === undefined || first === undefined || last === first
+          ? 0
+          : (total(last) - total(first)) / (last.at - first.at)
+      const { jobs, oldestAgeSeconds } = last?.seen.get(pool) ?? NOTHING
+      return {
+        jobs,
+        oldestAgeSeconds,
+        eventsPerSecond: rate((scrape) => scrape.acceptedTotal),
+        jobsPerSecond: rate((scrape) => scrape.seen.get(pool)?.jobsDone ?? 0),
+      }
     },
   }
 }

@@ -37,88 +37,106 @@ export type Backlog = Pick<PoolLoad, 'jobs' | 'oldestAgeSeconds'>
 const JOB_SECONDS = 0.3
 const REDIS_BASE_BYTES = 64 * 2 ** 20
 
-export function openFlow(world: World): Flow {
-  const queues: Record<QueuedPool, Fifo> = {
+/** The queues of the pools, in events and in jobs, and what the door sees of them. */
+function openQueues({ capacity, load, redisMaxmemoryBytes }: World) {
+  const fifos: Record<QueuedPool, Fifo> = {
     ingest: openFifo(),
     persist: openFifo(),
     segment: openFifo(),
     deliver: openFifo(),
     archive: openFifo(),
   }
-  const { capacity, load } = world
   const eventsPerJob: Record<QueuedPool, number> = {
     ...capacity.eventsPerJob,
     deliver: load.deliveriesPerEvent === 0 ? Number.POSITIVE_INFINITY : 1 / load.deliveriesPerEvent,
   }
-  const jobs = (pool: QueuedPool) => queues[pool].waiting() / eventsPerJob[pool]
-  let gate: GateState = 'open'
-  let last: Second | undefined
-  const finished: Record<QueuedPool, number> = { ingest: 0, persist: 0, segment: 0, deliver: 0, archive: 0 }
-
-  /** Room below the budget of the next queue, in events. */
-  const roomIn = (pool: 'persist' | 'segment' | 'archive', budgetJobs: number) =>
-    Math.max(0, budgetJobs * eventsPerJob[pool] - queues[pool].waiting())
-
-  const sampleAt = (atSeconds: number): Sample => ({
-    takenAt: atSeconds * 1000,
-    reachable: true,
-    lanes: new Map(WATCHED.map((name) => [name, laneOf(name, atSeconds)])),
-    usedMemoryBytes: REDIS_BASE_BYTES + heldEvents() * capacity.redisBytesPerWaitingEvent,
-    maxMemoryBytes: world.redisMaxmemoryBytes,
-  })
+  const jobs = (pool: QueuedPool) => fifos[pool].waiting() / eventsPerJob[pool]
+  const heldEvents = () => fifos.ingest.waiting() + fifos.persist.waiting() + fifos.archive.waiting()
   const laneOf = (name: QueuedPool, atSeconds: number): LaneDepth => ({
     waiting: jobs(name),
     active: 0,
     delayed: 0,
     failed: 0,
-    oldestAgeMs: queues[name].ageAt(atSeconds) * 1000,
+    oldestAgeMs: fifos[name].ageAt(atSeconds) * 1000,
   })
-  const heldEvents = () => queues.ingest.waiting() + queues.persist.waiting() + queues.archive.waiting()
+  return {
+    fifos,
+    eventsPerJob,
+    jobs,
+    heldEvents,
+    /** Room below the budget of a queue, in events. */
+    roomIn: (pool: QueuedPool, budgetJobs: number) =>
+      Math.max(0, budgetJobs * eventsPerJob[pool] - fifos[pool].waiting()),
+    sampleAt: (atSeconds: number): Sample => ({
+      takenAt: atSeconds * 1000,
+      reachable: true,
+      lanes: new Map(WATCHED.map((name) => [name, laneOf(name, atSeconds)])),
+      usedMemoryBytes: REDIS_BASE_BYTES + heldEvents() * capacity.redisBytesPerWaitingEvent,
+      maxMemoryBytes: redisMaxmemoryBytes,
+    }),
+  }
+}
 
+/**
+ * Moves events on by a second, at the speed of each pool. From the end upwards it is known what each may take: a pool fills
+ * the next up to its budget, beside what that one works off meanwhile.
+ */
+function moveEvents(
+  at: number,
+  { fifos, roomIn }: ReturnType<typeof openQueues>,
+  speed: (pool: string) => number,
+  world: World,
+): Pick<Second, 'done' | 'gaps'> {
+  const canPersist = Math.min(
+    speed('persist'),
+    world.postgresEventsPerSecond,
+    roomIn('segment', segment.budget.maxWaitingJobs * world.load.shards) + speed('segment'),
+  )
+  const canIngest = Math.min(speed('ingest'), roomIn('persist', persist.budget.maxWaitingJobs) + canPersist)
+  const ingested = fifos.ingest.take(canIngest)
+  fifos.persist.add(at, ingested)
+  const archived = Math.min(ingested, roomIn('archive', archive.budget.maxWaitingJobs) + speed('archive'))
+  fifos.archive.add(at, archived)
+  const persisted = fifos.persist.take(canPersist)
+  fifos.segment.add(at, persisted)
+  const segmented = fifos.segment.take(speed('segment'))
+  fifos.deliver.add(at, segmented)
+  return {
+    done: {
+      ingest: ingested,
+      persist: persisted,
+      segment: segmented,
+      deliver: fifos.deliver.take(speed('deliver')),
+      archive: fifos.archive.take(speed('archive')),
+    },
+    gaps: ingested - archived,
+  }
+}
+
+export function openFlow(world: World): Flow {
+  const queues = openQueues(world)
+  const { fifos, eventsPerJob, jobs } = queues
+  const finished: Record<QueuedPool, number> = { ingest: 0, persist: 0, segment: 0, deliver: 0, archive: 0 }
+  let gate: GateState = 'open'
+  let last: Second | undefined
   return {
     step(at, offered, ready) {
       const speed = (pool: string) => (ready.get(pool) ?? 0) * ceilingOf(pool, world)
-      gate = decide(gate, true, loadsOf(sampleAt(at), world.marks)).state
+      gate = decide(gate, true, loadsOf(queues.sampleAt(at), world.marks)).state
       const accepted = gate === 'open' ? Math.min(offered, speed('collector'), world.redisEventsPerSecond) : 0
-      queues.ingest.add(at, accepted)
-      const done: Second['done'] = { ingest: 0, persist: 0, segment: 0, deliver: 0, archive: 0 }
-
-      // From the end upwards: a pool may fill the next up to its budget, beside what that one works off meanwhile.
-      const segmentBudget = segment.budget.maxWaitingJobs * load.shards
-      const canPersist = Math.min(
-        speed('persist'),
-        world.postgresEventsPerSecond,
-        roomIn('segment', segmentBudget) + speed('segment'),
-      )
-      const canIngest = Math.min(
-        speed('ingest'),
-        roomIn('persist', persist.budget.maxWaitingJobs) + canPersist,
-      )
-      done.ingest = queues.ingest.take(canIngest)
-      queues.persist.add(at, done.ingest)
-      const archived = Math.min(
-        done.ingest,
-        roomIn('archive', archive.budget.maxWaitingJobs) + speed('archive'),
-      )
-      queues.archive.add(at, archived)
-      done.persist = queues.persist.take(canPersist)
-      queues.segment.add(at, done.persist)
-      done.segment = queues.segment.take(speed('segment'))
-      queues.deliver.add(at, done.segment)
-      done.deliver = queues.deliver.take(speed('deliver'))
-      done.archive = queues.archive.take(speed('archive'))
-      for (const pool of QUEUED) finished[pool] += done[pool] / eventsPerJob[pool]
-      last = { offered, accepted, gate, done, gaps: done.ingest - archived }
+      fifos.ingest.add(at, accepted)
+      last = { offered, accepted, gate, ...moveEvents(at, queues, speed, world) }
+      for (const pool of QUEUED) finished[pool] += last.done[pool] / eventsPerJob[pool]
       return last
     },
     loadOf: (pool, at) => ({
       jobs: jobs(pool) + ((last?.done[pool] ?? 0) / eventsPerJob[pool]) * JOB_SECONDS,
-      oldestAgeSeconds: queues[pool].ageAt(at),
+      oldestAgeSeconds: fifos[pool].ageAt(at),
     }),
     jobsDone: (pool) => finished[pool],
     waitingJobs: jobs,
-    heldEvents,
-    isEmpty: () => QUEUED.every((pool) => queues[pool].waiting() < 1),
+    heldEvents: queues.heldEvents,
+    isEmpty: () => QUEUED.every((pool) => fifos[pool].waiting() < 1),
   }
 }
 

@@ -50,12 +50,7 @@ export function simulate(world: World, curve: Curve, seconds: number): Result {
     isQueued(pool)
       ? { ...flow.loadOf(pool, second), jobsDone: flow.jobsDone(pool) }
       : { jobs: 0, oldestAgeSeconds: 0, jobsDone: 0 }
-  const pools = new Map(
-    world.scaling.map(({ pool }) => [
-      pool,
-      { backlog: 0, age: 0, min: Number.POSITIVE_INFINITY, max: 0, sum: 0 },
-    ]),
-  )
+  const pools = new Map(world.scaling.map(({ pool }) => [pool, openPoolStatistics(pool)]))
   const series: Series = {
     offered: [],
     accepted: [],
@@ -81,15 +76,9 @@ export function simulate(world: World, curve: Curve, seconds: number): Result {
     series.backlog.push(flow.heldEvents())
     for (const [pool, pods] of cluster.asked()) {
       series.pods.get(pool)?.push(pods)
-      const one = pools.get(pool)
-      if (one === undefined) continue
-      one.min = Math.min(one.min, pods)
-      one.max = Math.max(one.max, pods)
-      one.sum += pods
-      if (isQueued(pool)) {
-        one.backlog = Math.max(one.backlog, flow.waitingJobs(pool))
-        one.age = Math.max(one.age, flow.loadOf(pool, at).oldestAgeSeconds)
-      }
+      pools
+        .get(pool)
+        ?.note(pods, isQueued(pool) ? flow.waitingJobs(pool) : 0, lookAt(pool, at).oldestAgeSeconds)
     }
   }
   return {
@@ -98,18 +87,39 @@ export function simulate(world: World, curve: Curve, seconds: number): Result {
     refused: offered - accepted,
     gaps,
     closed,
-    pools: [...pools].map(([pool, one]) => ({
-      pool,
-      worstBacklogJobs: one.backlog,
-      worstAgeSeconds: one.age,
-      minPods: one.min,
-      maxPods: one.max,
-      podHours: one.sum / 3_600,
-      ...countChanges(changes.filter((change) => change.pool === pool)),
-    })),
+    pools: [...pools.values()].map((one) => one.result(changes)),
     changes,
     drainedAfterSeconds: flow.isEmpty() ? at - seconds : undefined,
     series,
+  }
+}
+
+/** Worst and sum of one pool over all seconds. */
+function openPoolStatistics(pool: string) {
+  let [worstBacklogJobs, worstAgeSeconds, minPods, maxPods, podSeconds] = [
+    0,
+    0,
+    Number.POSITIVE_INFINITY,
+    0,
+    0,
+  ]
+  return {
+    note(pods: number, waitingJobs: number, ageSeconds: number): void {
+      minPods = Math.min(minPods, pods)
+      maxPods = Math.max(maxPods, pods)
+      podSeconds += pods
+      worstBacklogJobs = Math.max(worstBacklogJobs, waitingJobs)
+      worstAgeSeconds = Math.max(worstAgeSeconds, ageSeconds)
+    },
+    result: (changes: Change[]): PoolResult => ({
+      pool,
+      worstBacklogJobs,
+      worstAgeSeconds,
+      minPods,
+      maxPods,
+      podHours: podSeconds / 3_600,
+      ...countChanges(changes.filter((change) => change.pool === pool)),
+    }),
   }
 }
 
