@@ -146,6 +146,7 @@ describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
         ['depth', pool.jobsPerReplica, 'AverageValue'],
         ['age', pool.ageSeconds, 'Value'],
         ['arriving', pool.eventsPerSecondPerReplica, 'AverageValue'],
+        ['finished', pool.jobsPerSecondPerReplica, 'AverageValue'],
       ]
       expect(thresholds, pool.pool).toEqual(
         pool.maxReplicas > 1 ? expected.filter(([, value]) => value !== null) : [],
@@ -158,9 +159,12 @@ describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
     expect(queriesOf(manifests)).toHaveLength(
       SCALING.flatMap((pool) =>
         pool.maxReplicas > 1
-          ? [pool.jobsPerReplica, pool.ageSeconds, pool.eventsPerSecondPerReplica].filter(
-              (one) => one !== null,
-            )
+          ? [
+              pool.jobsPerReplica,
+              pool.ageSeconds,
+              pool.eventsPerSecondPerReplica,
+              pool.jobsPerSecondPerReplica,
+            ].filter((one) => one !== null)
           : [],
       ).length,
     )

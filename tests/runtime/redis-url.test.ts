@@ -31,7 +31,7 @@ test.each([
       ],
     },
   ],
-])('%s', (text, expected) => {
+])('%s is an address', (text, expected) => {
   expect(parseRedisUrl(text)).toMatchObject(expected)
 })
 

@@ -1,7 +1,7 @@
 // The ScaledObjects of k8s/components/ as domain/scaling.ts says them: tests/k8s/autoscale.test.ts compares the committed
 // files with these, and writes them again with -u. One set for clusters with Prometheus, one that asks Redis alone.
 import { stringify } from 'yaml'
-import { BEHAVIOUR, type PoolScaling, SCALING } from '../../domain/scaling.ts'
+import { BEHAVIOUR, OBSERVATION, type PoolScaling, SCALING } from '../../domain/scaling.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { DEPLOYMENT_METRICS, PROCESS_METRICS } from '../../runtime/metrics.ts'
 
@@ -82,10 +82,11 @@ function scaledObject(pool: PoolScaling, { triggers, formula }: Scaling) {
   }
 }
 
-/** Depth, age and arriving events; the HPA takes the largest of what they ask for. */
+/** Depth, age, arriving events and finished jobs; the HPA takes the largest of what they ask for. */
 function byPrometheus(pool: PoolScaling): Scaling {
   const { queueJobs, queueOldestAgeSeconds } = DEPLOYMENT_METRICS
-  const { events } = PROCESS_METRICS
+  const { events, jobs } = PROCESS_METRICS
+  const window = `${OBSERVATION.rateWindowSeconds}s`
   const triggers: Trigger[] = []
   const ask = (name: string, query: string, threshold: number, metricType: string) =>
     triggers.push({
@@ -107,8 +108,15 @@ function byPrometheus(pool: PoolScaling): Scaling {
   if (pool.eventsPerSecondPerReplica !== null)
     ask(
       'arriving',
-      `sum(rate(${events.name}{stage="collector",verdict="accepted"}[1m]))`,
+      `sum(rate(${events.name}{stage="collector",verdict="accepted"}[${window}]))`,
       pool.eventsPerSecondPerReplica,
+      'AverageValue',
+    )
+  if (pool.jobsPerSecondPerReplica !== null)
+    ask(
+      'finished',
+      `sum(rate(${jobs.name}{pool="${pool.pool}",outcome="done"}[${window}]))`,
+      pool.jobsPerSecondPerReplica,
       'AverageValue',
     )
   return { triggers }
