@@ -136,6 +136,42 @@ export async function singleEvents(bench: Bench, seconds: number, connections: n
   }
 }
 
+export type Accepting = { acceptP50Ms: number; acceptP95Ms: number; acceptP99Ms: number }
+
+/** Single events at a fixed rate, whatever the answers do (an open loop); a latency counts from when its request was due. */
+export async function singlesAtRate(
+  bench: Bench,
+  options: { ratePerSecond: number; seconds: number; connections: number },
+): Promise<Accepting> {
+  const { ratePerSecond, seconds } = options
+  const load = open(bench, options.connections)
+  const latencies: number[] = []
+  const pending = new Set<Promise<unknown>>()
+  const total = Math.round(ratePerSecond * seconds)
+  const startedAt = performance.now()
+  for (let sent = 0; sent < total; ) {
+    const due = Math.min(total, Math.floor(((performance.now() - startedAt) * ratePerSecond) / 1000))
+    for (; sent < due; sent++) {
+      const dueAt = startedAt + (sent * 1000) / ratePerSecond
+      const body = eventText('browser', bench.run, sequence++, { users: bench.users, nowMs: Date.now() })
+      const answered = postAccepted(load, '/v1/track', body).then(() => {
+        latencies.push(performance.now() - dueAt)
+        pending.delete(answered)
+      })
+      pending.add(answered)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await Promise.all(pending)
+  await waitUntilDrained(bench.redis, bench.stack.config, 300_000)
+  load.close()
+  return {
+    acceptP50Ms: quantile(latencies, 0.5),
+    acceptP95Ms: quantile(latencies, 0.95),
+    acceptP99Ms: quantile(latencies, 0.99),
+  }
+}
+
 export type Steady = {
   ratePerSecond: number
   acceptP50Ms: number

@@ -1,5 +1,6 @@
 // millrace bench: its own servers, all default pools, one run; prints what each piece costs and the ratio to bare COPY of
-// the same rows. `--json FILE` also writes the figures; `--quick` takes a tenth of the time (for a look, not for a claim).
+// the same rows. `--json FILE` also writes the figures; `--quick` takes a tenth of the time (for a look, not for a claim);
+// `--full` also measures how the rate holds with up to 50 million stored rows.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
@@ -9,7 +10,16 @@ import { readConfig } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
 import { connectSql, type Sql } from '../../store/sql.ts'
 import { openCopyYardstick } from '../bench/copy.ts'
-import { type Bench, endToEnd, memoryPerQueuedEvent, singleEvents, steadyRate } from '../bench/phases.ts'
+import { naivePipeline } from '../bench/naive.ts'
+import {
+  type Bench,
+  endToEnd,
+  memoryPerQueuedEvent,
+  singleEvents,
+  singlesAtRate,
+  steadyRate,
+} from '../bench/phases.ts'
+import { rateByStoredRows } from '../bench/stored.ts'
 import { setUpDemo } from '../demo/setup.ts'
 import type { CliIo } from '../io.ts'
 import { startStack } from '../local/stack.ts'
@@ -17,7 +27,7 @@ import { startStack } from '../local/stack.ts'
 const USERS = 10_000
 
 export async function run(args: string[], io: CliIo): Promise<number> {
-  const { jsonFile, quick } = readOptions(args)
+  const { jsonFile, quick, full } = readOptions(args)
   const scale = quick ? 0.1 : 1
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
   const config = readConfig(
@@ -77,10 +87,21 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     await yardstick.close()
     step(`single events for ${Math.round(60 * scale)} s`)
     const singles = await singleEvents(bench, 60 * scale, 400)
+    step('single events at half that rate')
+    const half = await singlesAtRate(bench, {
+      ratePerSecond: singles.requestsPerSecond / 2,
+      seconds: 20 * scale,
+      connections: 400,
+    })
     step('steady 5,000 events/s')
     const steady = await steadyRate(bench, 5000, Math.max(5, 30 * scale))
     step('memory of waiting events')
     const redisBytes = await memoryPerQueuedEvent(bench, 20_000)
+    step('a naive pipeline: one job and one insert an event')
+    const naive = await naivePipeline(stack, { events: Math.round(100 * scale) * 200, users: USERS })
+
+    if (full) step('the rate with 1, 10 and 50 million stored rows')
+    const byStoredRows = full ? await rateByStoredRows(bench, step) : null
 
     const copyRowsPerSecond = Math.max(...copyRuns)
     const copyEventRowsPerSecond = Math.max(...copyEventRuns)
@@ -90,9 +111,11 @@ export async function run(args: string[], io: CliIo): Promise<number> {
       ratio: whole.eventsPerSecond / copyRowsPerSecond,
       copyEventRowsPerSecond,
       ratioToEventRows: whole.eventsPerSecond / copyEventRowsPerSecond,
+      naiveEventsPerSecond: naive,
       singleRequestsPerSecond: singles.requestsPerSecond,
-      acceptP50Ms: singles.acceptP50Ms,
-      acceptP99Ms: singles.acceptP99Ms,
+      ...half,
+      fullLoadAcceptP50Ms: singles.acceptP50Ms,
+      fullLoadAcceptP99Ms: singles.acceptP99Ms,
       persistedP99Ms: steady.persistedP99Ms,
       membershipP50Ms: steady.membershipP50Ms,
       membershipP99Ms: steady.membershipP99Ms,
@@ -102,6 +125,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
       singlesQueuedJobsAtEnd: singles.queuedAtEnd,
       shedRequests: whole.shed + singles.shed,
       cpuMicrosecondsPerEvent: whole.cpu,
+      eventsPerSecondByStoredRows: byStoredRows,
       copyRuns,
       copyEventRuns,
       settings,
@@ -122,15 +146,17 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   }
 }
 
-function readOptions(args: string[]): { jsonFile: string | undefined; quick: boolean } {
+function readOptions(args: string[]): { jsonFile: string | undefined; quick: boolean; full: boolean } {
   let jsonFile: string | undefined
   let quick = false
+  let full = false
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--json') jsonFile = args[++i]
     else if (args[i] === '--quick') quick = true
-    else throw fail('invalid_config', `bench does not know ${args[i]}: --json FILE, --quick`)
+    else if (args[i] === '--full') full = true
+    else throw fail('invalid_config', `bench does not know ${args[i]}: --json FILE, --quick, --full`)
   }
-  return { jsonFile, quick }
+  return { jsonFile, quick, full }
 }
 
 async function readSettings(
@@ -183,8 +209,13 @@ function format(
     ['ratio', Number(figures.ratio).toFixed(3)],
     ['  bare COPY without message_ids', `${whole('copyEventRowsPerSecond')} rows/s`],
     ['  ratio to that', Number(figures.ratioToEventRows).toFixed(3)],
+    ['a naive pipeline of the same stages', `${whole('naiveEventsPerSecond')} events/s`],
     ['single events', `${whole('singleRequestsPerSecond')} requests/s`],
-    ['  accept p50 / p99', `${ms('acceptP50Ms')} / ${ms('acceptP99Ms')}`],
+    ['  accept p50 / p99', `${ms('fullLoadAcceptP50Ms')} / ${ms('fullLoadAcceptP99Ms')}`],
+    [
+      '  at half of that: accept p50 / p95 / p99',
+      `${ms('acceptP50Ms')} / ${ms('acceptP95Ms')} / ${ms('acceptP99Ms')}`,
+    ],
     ['at 5,000 events/s: accept p50 / p99', `${ms('steadyAcceptP50Ms')} / ${ms('steadyAcceptP99Ms')}`],
     ['  accepted to persisted p99', ms('persistedP99Ms')],
     ['  event to membership p50 / p99', `${ms('membershipP50Ms')} / ${ms('membershipP99Ms')}`],

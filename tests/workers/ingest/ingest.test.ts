@@ -118,6 +118,10 @@ test('an archive over its budget gets a note in Postgres instead, once, and pers
   const batch = collected([track('d-1'), track('d-2')], 2)
   await world.sender.send(ingest, [batch])
   await waitFor(() => arrivedAt('persist', batch.batchId).length === 1)
+  // While its job is there, the same batch sent again is the same job.
+  await waitFor(
+    async () => !(await world.producer.exists(`{${world.namespace}-ingest}:ingest:in-${batch.batchId}`)),
+  )
   await world.sender.send(ingest, [batch])
   await waitFor(() => arrivedAt('persist', batch.batchId).length === 2)
   const gaps =
