@@ -123,7 +123,7 @@ Running until Ctrl-C.
 
 /** One process of one pool runs right here, with its logs on standard output, as containers like it; more become children. */
 async function startPools(asked: Asked[], processes: Map<string, number>, io: CliIo): Promise<number> {
-  const env = { ...io.env, ...(readRunState(readConfig(io.env).dataDir)?.env ?? {}), ...ownPorts(asked) }
+  const env = { ...io.env, ...(readRunState(readConfig(io.env).dataDir)?.env ?? {}), ...OWN_PORTS }
   const config = readConfig({ ...env, ...explicit(io.env) })
   if (config.databaseUrl === '' || config.redisUrl === '') {
     throw fail(
@@ -171,11 +171,8 @@ async function startPools(asked: Asked[], processes: Map<string, number>, io: Cl
   return 0
 }
 
-/** Another process of a running deployment must not ask for its ports again. */
-function ownPorts(asked: Asked[]): Record<string, string> {
-  const serves = asked.some((one) => ['collector', 'api'].includes(one.name))
-  return { MILLRACE_METRICS_PORT: '0', ...(serves ? {} : { MILLRACE_HTTP_PORT: '8080' }) }
-}
+/** Another process of a running deployment must not ask for a port again that a neighbour has. */
+const OWN_PORTS = { MILLRACE_METRICS_PORT: '0' }
 
 function explicit(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(

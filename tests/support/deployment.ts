@@ -149,6 +149,7 @@ export async function startDeployment(options: {
       if (options.links === true) for (const process of stack.processes) await process.stop()
       await links.close()
       await stack.stop()
+      await stack.postgres?.destroy()
       await cluster?.stop()
       undo?.()
       if (process.env.KEEP_FAULT_DATA === undefined) await rm(dataDir, { recursive: true, force: true })
