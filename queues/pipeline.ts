@@ -4,7 +4,7 @@
 //                   └────► archive
 //   schedule (clock) enters from above
 import { shardName } from '../domain/buckets.ts'
-import { CollectedBatch } from '../schema/collected.ts'
+import { CollectedBatch, type CollectedRequest } from '../schema/collected.ts'
 import { NormalBatch } from '../schema/event.ts'
 import { CHANNELS, DeliveryJob, ScheduleTask, TouchedUsers } from '../schema/jobs.ts'
 import { defineQueue, type QueueContract, queueNames } from './define.ts'
@@ -15,7 +15,11 @@ export const ingest = defineQueue({
   payload: CollectedBatch,
   jobId: (batch) => `in-${batch.batchId}`,
   split: (batch) =>
-    halves(batch.requests).map((requests, i) => ({ ...batch, batchId: `${batch.batchId}-${i}`, requests })),
+    halvesOfRequests(batch.requests).map((requests, i) => ({
+      ...batch,
+      batchId: `${batch.batchId}-${i}`,
+      requests,
+    })),
   insert: { attempts: 10, backoff: { baseMs: 200, capMs: 30_000 }, keepFailed: true },
   budget: { maxWaitingJobs: 4_000 },
 })
@@ -86,6 +90,13 @@ export const PIPELINE = [
 /** Every BullMQ queue of a deployment, in flow order. */
 export function allQueueNames(shards: number): string[] {
   return PIPELINE.flatMap((contract) => queueNames(contract, shards))
+}
+
+/** A single request is halved by its messages: one of them must not take the others with it. */
+function halvesOfRequests(requests: CollectedRequest[]): CollectedRequest[][] {
+  const [only] = requests
+  if (requests.length !== 1 || only === undefined) return halves(requests)
+  return halves(only.messages).map((messages) => [{ ...only, messages }])
 }
 
 function halves<T>(items: T[]): T[][] {

@@ -40,8 +40,18 @@ export type RunOptions = {
 
 export type RunningPool = Service & { lanes: string[]; progress: LaneProgress }
 
-/** After this many stalls a job that can be split is retried as two halves, to find the part that kills its process. */
+/**
+ * After this many stalls a job is a suspect: it may be what kills its process. It is retried as two halves where it can
+ * be, and no two suspects of a lane are active at once in a process, so that the guilty one takes no other with it.
+ */
 const STALLS_BEFORE_SPLIT = 2
+/**
+ * A suspect that cannot be halved waits, so that the others have been handed back before it may end the process; they
+ * come back when it has had its time.
+ */
+const SUSPECT_WAIT_MS = 500
+const suspectLater = () =>
+  new RetryLater(SUSPECT_WAIT_MS * (2 + Math.random() * 2), 'jobs that have stalled go one by one')
 
 /** Opens the pool and starts a Worker on each of its lanes. `quiet` stops taking jobs, `stop` waits for those in flight. */
 export async function runPool(pool: Pool, options: RunOptions): Promise<RunningPool> {
@@ -116,13 +126,20 @@ function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopp
       queueNames(queue, config.shards).map((name) => ({ name, limit: queue.budget.maxWaitingJobs })),
     )
 
+  const busyWithSuspect = new Set<string>()
+
   return async function execute(job: Job, token: string, lane: string): Promise<void> {
+    const isSuspect = job.stalledCounter >= STALLS_BEFORE_SPLIT
+    if (isSuspect && busyWithSuspect.has(lane)) return mapOutcome(pool, options, job, token, suspectLater())
+    if (isSuspect) busyWithSuspect.add(lane)
     try {
       await waitForDownstream(depth, gates, stopping)
       const payload = decode(job, lane)
       if (!check.Check(payload)) throw payloadMismatch(check.Errors(payload), lane)
-      if (job.stalledCounter >= STALLS_BEFORE_SPLIT && (await splitStalled(pool, options.sender, payload)))
-        return
+      if (isSuspect) {
+        if (await splitStalled(pool, options.sender, payload)) return
+        await new Promise((resolve) => setTimeout(resolve, SUSPECT_WAIT_MS))
+      }
       metrics.jobWaitSeconds.observe({ pool: pool.name }, Math.max(0, Date.now() - job.timestamp) / 1000)
       const endTimer = metrics.jobSeconds.startTimer({ pool: pool.name })
       await withTimeLimit(pool.work.timeoutMs, stopping, (signal) => {
@@ -141,6 +158,8 @@ function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopp
       metrics.jobs.inc({ pool: pool.name, outcome: 'done' })
     } catch (error) {
       await mapOutcome(pool, options, job, token, error)
+    } finally {
+      if (isSuspect) busyWithSuspect.delete(lane)
     }
   }
 }

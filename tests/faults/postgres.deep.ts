@@ -1,8 +1,7 @@
-// Rows 22, 23, 26 and 27, and 21: what Postgres refuses, a server that crashes, a lock that is held, a database that turns
-// read-only, and a job that kills the process that works on it.
+// Rows 22, 23, 26 and 27: what Postgres refuses, a server that crashes, a lock that is held, a database that turns read-only.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ingest, persist } from '../../queues/pipeline.ts'
+import { persist } from '../../queues/pipeline.ts'
 import { createSender } from '../../queues/sender.ts'
 import { type Deployment, PROCESS_A_POOL, startDeployment } from '../support/deployment.ts'
 import { normalEvent } from '../support/factory.ts'
@@ -11,7 +10,7 @@ import { runRow } from './row.ts'
 
 let deployment: Deployment
 beforeAll(async () => {
-  deployment = await startDeployment({ processes: PROCESS_A_POOL, links: true, config: { maxStalls: 3 } })
+  deployment = await startDeployment({ processes: PROCESS_A_POOL, links: true })
 }, 120_000)
 afterAll(async () => {
   await deployment?.close()
@@ -125,64 +124,4 @@ async function laterOf({ stack }: Deployment): Promise<number> {
   const { probes } = stack.processOf('persist').addresses()
   const text = await (await fetch(`${probes}/metrics`)).text()
   return Number(/millrace_jobs_total\{pool="persist",outcome="later"\} (\d+)/.exec(text)?.[1] ?? 0)
-}
-
-test('row 21: an event that kills its process is found by halving and set aside; its neighbours are kept', async (context) => {
-  const { redis, sql, stack, links } = deployment
-  const poison = 'poison-5'
-  const sender = createSender({ redis, namespace: stack.config.namespace })
-  const messages = Array.from({ length: 8 }, (_, n) => ({
-    type: 'track',
-    event: 'Viewed',
-    userId: `p-${n}`,
-    messageId: n === 5 ? poison : `beside-${n}`,
-    timestamp: new Date().toISOString(),
-  }))
-  await runRow(context, deployment, {
-    id: '21',
-    settleWithinMs: 180_000,
-    async fault() {
-      // Slow, so that whoever holds the poison can be seen to do so.
-      links.of('ingest', 'redis').set({ latencyMs: 40 })
-      const requests = messages.map((message) => ({
-        sourceId: 1,
-        receivedAt: Date.now(),
-        messages: [message],
-      }))
-      await sender.send(ingest, [{ v: 1, batchId: randomUUID(), requests }])
-      const kills = await killWhoeverHolds(deployment, poison)
-      links.healAll()
-      return { hits: { 'deaths by the poison': kills } }
-    },
-  })
-  const [row] = await sql<{ beside: number; dead: number }[]>`
-    select (select count(*)::int from events where message_id like 'beside-%') as beside,
-      (select count(*)::int from failed_events where code = 'job_stalled' and payload like ${`%${poison}%`}) as dead`
-  expect(row, 'the neighbours are kept, the poison is set aside').toEqual({ beside: 7, dead: 1 })
-})
-
-/** Plays a job that ends its process: whenever ingest has begun a job with this text, it is killed. Until it is set aside. */
-async function killWhoeverHolds(
-  { redis, sql, stack, activeJobIds }: Deployment,
-  text: string,
-): Promise<number> {
-  const process = stack.processOf('ingest')
-  const startsAtKill = new Map<string, number>()
-  let kills = 0
-  for (const until = Date.now() + 120_000; Date.now() < until; await pause(5)) {
-    const found = await sql`select 1 from failed_events where payload like ${`%${text}%`}`
-    if (found.length > 0) break
-    for (const jobId of await activeJobIds(['ingest'])) {
-      const key = `{${stack.config.namespace}-ingest}:ingest:${jobId}`
-      const [data, starts] = await redis.hmget(key, 'data', 'ats')
-      // A job stays in the list of the active ones after its worker's death: only a new start holds it again.
-      if (data?.includes(text) !== true || Number(starts) <= (startsAtKill.get(jobId) ?? 0)) continue
-      startsAtKill.set(jobId, Number(starts))
-      const restarts = process.restarts()
-      process.kill('SIGKILL')
-      kills += 1
-      await waitFor(() => process.restarts() > restarts, { what: 'ingest to be started again' })
-    }
-  }
-  return kills
 }

@@ -95,7 +95,12 @@ export const MATRIX: readonly MatrixRow[] = [
     expected: 'its late writes change nothing',
     ...PROCESSES,
   },
-  { id: 21, fault: 'event that kills its process', expected: 'set aside; the others flow', ...POSTGRES },
+  {
+    id: 21,
+    fault: 'event that kills its process',
+    expected: 'set aside; the others flow',
+    shownBy: 'tests/faults/poison.deep.ts',
+  },
   { id: 22, fault: 'one bad row among 500', expected: '499 kept, 1 in failed_events', ...POSTGRES },
   { id: 23, fault: 'Postgres crashes; a backend killed', expected: 'recovers, work is retried', ...POSTGRES },
   { id: 24, fault: 'reply to COMMIT swallowed', expected: 'counts as done when tried again', ...REPLIES },

@@ -55,6 +55,8 @@ export async function startDeployment(options: {
   processes?: string[][]
   config?: Partial<Config>
   links?: boolean
+  /** Added to the environment of the processes. */
+  processEnv?: NodeJS.ProcessEnv
   /** Done to the data folder before anything is started in it; what it returns undoes it after everything has stopped. */
   prepare?: (dataDir: string) => () => void
 }): Promise<Deployment> {
@@ -87,7 +89,7 @@ export async function startDeployment(options: {
   const processes = options.processes ?? DEFAULT_PROCESSES
   const stack = await startStack({
     config: cluster === undefined ? config : { ...config, redisUrl: cluster.url },
-    env: process.env,
+    env: { ...process.env, ...options.processEnv },
     say: () => {},
     postgresConnections: 100,
     processes: options.links === true ? [] : processes,
