@@ -6,6 +6,7 @@ import { type DepthSampler, startSampler } from '../queues/depth.ts'
 import { allQueueNames } from '../queues/pipeline.ts'
 import { findUnsafeSettings } from '../queues/safety.ts'
 import { createSender, type Sender } from '../queues/sender.ts'
+import { openTracing, type Tracing } from '../queues/tracing.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
@@ -26,6 +27,7 @@ export type Connections = {
   consumer: RedisClient
   sender: Sender
   depth: DepthSampler
+  tracing: Tracing | undefined
   close(): Promise<void>
 }
 
@@ -33,7 +35,7 @@ export type Connections = {
 export async function openConnections(
   given: Config,
   log: Log,
-  applicationName: string,
+  service: { name: string; version: string },
 ): Promise<Connections> {
   await mustFitSchema(given)
   const producer = connectProducer(given.redisUrl)
@@ -44,7 +46,7 @@ export async function openConnections(
     url: given.databaseUrl,
     namespace: given.namespace,
     max: given.postgresPoolSize,
-    applicationName,
+    applicationName: `millrace-${service.name}`.slice(0, 50),
   })
   const shards = await ensureShardMap(sql, given.shards === 0 ? DEFAULT_SHARDS : given.shards)
   if (given.shards !== 0 && shards !== given.shards) {
@@ -54,11 +56,13 @@ export async function openConnections(
     )
   }
   const config = { ...given, shards }
+  const tracing = await openTracing(config, service)
   const cache = openCache(connectForCache(config.redisUrl), config.namespace)
   const sender = createSender({
     redis: producer,
     namespace: config.namespace,
     waitReplicas: config.redisWaitReplicas,
+    telemetry: tracing?.telemetry,
   })
   const depth = startSampler({
     redis: producer,
@@ -79,9 +83,11 @@ export async function openConnections(
     consumer,
     sender,
     depth,
+    tracing,
     async close() {
       await depth.close()
       await sender.close()
+      await tracing?.close()
       await sql.end({ timeout: 5 })
       await cache.close()
       producer.disconnect()

@@ -45,7 +45,10 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
   for (const name of names)
     if (!RUNNABLE.includes(name))
       throw fail('invalid_config', `there is no pool ${name}: ${RUNNABLE.join(', ')}`)
-  const connections = await openConnections(given, log, `millrace-${[...names].join('-').slice(0, 40)}`)
+  const connections = await openConnections(given, log, {
+    name: [...names].join('-'),
+    version: packageFile.version,
+  })
   const { config } = connections
   const services: Service[] = []
   const pools: RunningPool[] = []
@@ -56,12 +59,13 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
     for (const one of asked) {
       const row = REGISTRY.find((candidate) => candidate.name === one.name)
       if (row?.load == null) continue
-      const { sender, consumer, depth, sql, cache, metrics, clock } = connections
+      const { sender, consumer, depth, sql, cache, metrics, clock, tracing } = connections
       const pool = await runPool(await row.load(), {
         connection: consumer,
         sender,
         deps: { sql, cache, config, clock, log, metrics, depth },
         onDead: deadJobRecorder(connections),
+        telemetry: tracing?.telemetry,
         ...(one.concurrency === undefined ? {} : { concurrency: one.concurrency }),
       })
       pools.push(pool)
@@ -156,7 +160,7 @@ async function isReady({ config, depth, producer }: Connections): Promise<boolea
 
 /** Collector and API share one port here; in a cluster an Ingress routes to each. */
 async function serveHttp(connections: Connections, names: Set<string>, services: Service[]): Promise<string> {
-  const { config, log, sql, cache, clock, metrics, depth } = connections
+  const { config, log, sql, cache, clock, metrics, depth, tracing } = connections
   const { createHttpServer } = await import('../runtime/http.ts')
   const app = createHttpServer({ log, bodyLimitBytes: config.maxRequestBytes, trustProxy: config.trustProxy })
   // The edge has its own deadline: a frozen Redis must become a 503, not a wait.
@@ -166,6 +170,7 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
     redis: edge,
     namespace: config.namespace,
     waitReplicas: config.redisWaitReplicas,
+    telemetry: tracing?.telemetry,
   })
   const publicUrl =
     config.publicUrl === '' ? `http://${config.host}:${config.httpPort}` : config.publicUrl.replace(/\/$/, '')
@@ -197,6 +202,7 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
       metrics,
       depth,
       send: edgeSender.send,
+      span: tracing?.span,
     })
   }
   await app.listen({ host: config.host, port: config.httpPort }).catch((error: unknown) => {

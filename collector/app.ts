@@ -34,6 +34,8 @@ export type CollectorDeps = {
   log: Log
   metrics: Metrics
   send: Send<typeof ingest>
+  /** Follows a sample of the requests; absent = none. */
+  span?: Receiver['span']
   depth: DepthSampler
 }
 
@@ -48,6 +50,7 @@ export async function mountCollector(app: HttpServer, deps: CollectorDeps): Prom
   beginAtZero(deps.metrics.events, { stage: ['collector'], verdict: ['accepted', 'refused'] })
   beginAtZero(deps.metrics.shed, { reason: GATE_REASONS, state: ['soft', 'hard'] })
   const receiver: Receiver = {
+    span: deps.span,
     keys,
     gate: openGate({
       current: deps.depth.current,

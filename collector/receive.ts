@@ -20,6 +20,8 @@ import type { KeyCache } from './key-cache.ts'
 import { type Envelope, type Judged, judgeEvents, openEnvelope, type Shape } from './verdicts.ts'
 
 export type Receiver = {
+  /** Follows a sample of the requests through the pools; undefined when none are. */
+  span: (<T>(name: string, work: () => Promise<T>) => Promise<T>) | undefined
   gate: Gate
   keys: KeyCache
   rates: RateLimiter

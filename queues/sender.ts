@@ -1,6 +1,6 @@
 // Puts payloads on queues: the only producer of jobs. One BullMQ Queue object per lane, made when first used, all on
 // one producer connection. Ids are deterministic, so sending the same payload again while it waits is one job.
-import { Queue } from 'bullmq'
+import { Queue, type Telemetry } from 'bullmq'
 import { encodePayload } from './codec.ts'
 import { type RedisClient, serversOf } from './connection.ts'
 import { type PayloadOf, type QueueContract, queueNameOf, queuePrefix } from './define.ts'
@@ -25,12 +25,13 @@ export function createSender(options: {
   redis: RedisClient
   namespace: string
   waitReplicas?: number
+  telemetry?: Telemetry | undefined
 }): Sender {
   const lanes = new Map<string, Queue>()
   const laneOf = (name: string): Queue => {
     let queue = lanes.get(name)
     if (queue === undefined) {
-      queue = openQueue(options.redis, options.namespace, name)
+      queue = openQueue(options.redis, options.namespace, name, false, options.telemetry)
       lanes.set(name, queue)
     }
     return queue
@@ -74,13 +75,20 @@ export function createSender(options: {
 }
 
 /** A BullMQ queue as producers and observers open it; `skipMetasUpdate` keeps observers from resetting stream caps. */
-export function openQueue(redis: RedisClient, namespace: string, name: string, observer = false): Queue {
+export function openQueue(
+  redis: RedisClient,
+  namespace: string,
+  name: string,
+  observer = false,
+  telemetry?: Telemetry,
+): Queue {
   const queue = new Queue(name, {
     connection: redis,
     prefix: queuePrefix(namespace, name),
     skipWaitingForReady: true,
     skipMetasUpdate: observer,
     streams: { events: { maxLen: 200 } },
+    ...(telemetry === undefined ? {} : { telemetry }),
   })
   queue.on('error', () => {})
   return queue

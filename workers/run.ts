@@ -6,7 +6,7 @@
 //   RetryLater(ms)      -> delayed, no attempt spent
 //   infrastructure      -> delayed with capped jitter, no attempt spent, however long it lasts
 //   anything else       -> retry with capped jitter, dead letter after the last attempt
-import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq'
+import { DelayedError, type Job, type Telemetry, UnrecoverableError, Worker } from 'bullmq'
 import { Compile } from 'typebox/compile'
 import { decodePayload } from '../queues/codec.ts'
 import type { RedisClient } from '../queues/connection.ts'
@@ -19,6 +19,7 @@ import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { JobInfo, OpenPool, Pool, PoolDeps } from './define.ts'
 import { type LaneProgress, trackProgress } from './progress.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** Called once when a job is given up for good: writes what it held where it can be seen and replayed. */
 export type OnDead = (dead: {
@@ -34,6 +35,7 @@ export type RunOptions = {
   deps: Omit<PoolDeps<QueueContract>, 'send' | 'concurrency'>
   sender: Sender
   onDead: OnDead
+  telemetry?: Telemetry | undefined
   /** Overrides the pool's own concurrency. */
   concurrency?: number
 }
@@ -79,6 +81,7 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
       lockDuration: config.lockMs,
       stalledInterval: config.stalledCheckMs,
       maxStalledCount: config.maxStalls,
+      ...(options.telemetry === undefined ? {} : { telemetry: options.telemetry }),
       settings: { backoffStrategy: (attempt) => cappedFullJitter(pool.consumes, attempt) },
     })
     worker.on('stalled', (jobId) => {
@@ -233,27 +236,6 @@ async function waitForDownstream(
   while (gates.some((gate) => depth.depthOf(gate.name).waiting > gate.limit)) {
     if (stopping.aborted) throw new RetryLater(0, 'stopping while downstream is over its budget')
     await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-}
-
-async function withTimeLimit<T>(
-  timeoutMs: number,
-  stopping: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController()
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const error = fail('job_timeout', `handler ran longer than ${timeoutMs} ms`)
-      limit.abort(error)
-      reject(error)
-    }, timeoutMs)
-  })
-  try {
-    return await Promise.race([work(AbortSignal.any([limit.signal, stopping])), late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -132,4 +132,19 @@ export const OUTLET_KEYS = {
     default: '',
     why: 'another BigQuery API endpoint, for tests',
   },
+  // traces
+  tracesPerMillion: {
+    env: 'MILLRACE_TRACES_PER_MILLION',
+    kind: 'int',
+    default: '0',
+    min: 0,
+    max: 1_000_000,
+    why: 'requests of a million that are followed through the pools by OpenTelemetry; 0 = none, and nothing of it is loaded',
+  },
+  otlpEndpoint: {
+    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    kind: 'url',
+    default: 'http://127.0.0.1:4318',
+    why: 'where traces go: OTLP over HTTP',
+  },
 } as const satisfies Record<string, Entry>

@@ -22,6 +22,8 @@ const MAY_IMPORT: Record<string, string[]> = {
 /** Where a library may be loaded: a folder, or one file. Types are free everywhere. */
 const LIBRARY_PLACES: Record<string, string[]> = {
   // The benchmark's baseline is a pipeline of its own, and not part of ours.
+  'bullmq-otel': ['queues/'],
+  '@opentelemetry/sdk-trace-node': ['queues/'],
   bullmq: ['queues/', 'workers/run.ts', 'dashboard/', 'cli/bench/naive-process.ts'],
   '@bull-board/api': ['dashboard/'],
   '@bull-board/fastify': ['dashboard/'],
