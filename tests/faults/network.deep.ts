@@ -73,8 +73,8 @@ test('row 25b: with every connection of Postgres taken, work waits and goes on w
     restarts: 0,
     settleWithinMs: 120_000,
     async fault() {
-      const taken = await takeEveryConnection(deployment)
       const before = await laterOf(deployment)
+      const taken = await takeEveryConnection(deployment)
       await pause(4000)
       const handedBack = (await laterOf(deployment)) - before
       await Promise.all(taken.map((client) => client.end()))

@@ -13,9 +13,12 @@ export default class DeepSummary implements Reporter {
   #shard = ''
   #isPart = false
   #startedAt = Date.now()
+  #commit = ''
 
   onInit(vitest: Vitest) {
     const { shard } = vitest.config
+    this.#commit = gitSays('rev-parse', '--short=10', 'HEAD')
+    if (gitSays('status', '--porcelain') !== '') this.#commit += ' (changed)'
     this.#shard = shard === undefined ? '' : `-${shard.index}-of-${shard.count}`
     // A run of one file or one test is somebody at work, not a result.
     this.#isPart =
@@ -34,9 +37,7 @@ export default class DeepSummary implements Reporter {
     const folder = fileURLToPath(new URL('../results/', import.meta.url))
     mkdirSync(folder, { recursive: true })
     const head = {
-      commit:
-        gitSays('rev-parse', '--short=10', 'HEAD') +
-        (gitSays('status', '--porcelain') === '' ? '' : ' (changed)'),
+      commit: this.#commit,
       at: new Date().toISOString(),
       machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()}, Node ${process.version}`,
       minutes: Math.round((Date.now() - this.#startedAt) / 6000) / 10,
