@@ -50,8 +50,14 @@ test('row 21: an event that kills its process is found by halving and set aside;
       return { hits: { 'deaths by the poison': process.restarts() - before } }
     },
   })
-  const [row] = await sql<{ beside: number; dead: number }[]>`
-    select (select count(*)::int from events where message_id like 'beside-%') as beside,
-      (select count(*)::int from failed_events where code = 'job_stalled') as dead`
-  expect(row, 'the neighbours are kept, the poison alone is set aside').toEqual({ beside: 7, dead: 1 })
+  const [kept] = await sql<{ beside: number }[]>`
+    select count(*)::int as beside from events where message_id like 'beside-%'`
+  const dead = await sql<{ key: string; payload: string }[]>`
+    select failed_key as key, payload from failed_events where code = 'job_stalled'`
+  const messagesOf = (payload: string) => [...payload.matchAll(/"messageId":"([^"]+)"/g)].map(([, id]) => id)
+  const setAside = dead.map(({ key, payload }) => ({ key, messages: messagesOf(payload) }))
+  expect(kept, 'the neighbours are kept').toEqual({ beside: 7 })
+  expect(setAside, 'the poison alone is set aside').toEqual([
+    { key: expect.any(String), messages: ['poison-5'] },
+  ])
 })
