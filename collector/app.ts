@@ -112,6 +112,8 @@ function answerBrowsers(app: FastifyInstance): void {
 
 function countReplies(app: FastifyInstance, metrics: Metrics): void {
   const children = new Map<string, { count: { inc(): void }; seconds: { observe(value: number): void } }>()
+  // Looked up once: by name each observation costs a microsecond more.
+  const accepted = metrics.acceptSeconds.labels()
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unknown'
     const status = `${Math.floor(reply.statusCode / 100)}xx`
@@ -127,7 +129,7 @@ function countReplies(app: FastifyInstance, metrics: Metrics): void {
     const seconds = reply.elapsedTime / 1000
     child.count.inc()
     child.seconds.observe(seconds)
-    if (reply.statusCode === 200 && request.method === 'POST') metrics.acceptSeconds.observe(seconds)
+    if (reply.statusCode === 200 && request.method === 'POST') accepted.observe(seconds)
     done()
   })
 }

@@ -98,10 +98,10 @@ export function writeRoutes(app: FastifyInstance, receiver: Receiver): void {
           done(error instanceof Error ? error : new Error('refused'))
         }
       },
-      handler: (request, reply) => {
-        const work = () => receive(request, reply, shape, receiver)
-        return receiver.span === undefined ? work() : receiver.span('collect', work)
-      },
+      handler: (request, reply) =>
+        receiver.span === undefined
+          ? receive(request, reply, shape, receiver)
+          : receiver.span('collect', () => receive(request, reply, shape, receiver)),
     })
     app.options(path, { schema: { hide: true } }, (_request, reply) => reply.code(204).send())
     // Reading events is the API's: GET under /api/v1 is left to it.
