@@ -2,6 +2,7 @@
 // backup` and `restore`. Knows no table by name but the partitions of events: the catalogue says what there is.
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { openCopyIn } from './copy-stream.ts'
 import type { Queryable, Sql, Transaction } from './sql.ts'
 
 /** `columns` without generated ones. */
@@ -55,13 +56,7 @@ export function copyOut(tx: Transaction, { name, columns }: BackupTable): Promis
 /** Loads what `copyOut` gave; partitions must be there. */
 export async function copyIn(tx: Transaction, { name, columns }: BackupTable, rows: Readable): Promise<void> {
   const copy = tx`copy ${tx(name)} (${tx(columns)}) from stdin`
-  const stream = await copy.writable()
-  // The driver reports a failed COPY to the query's spent `reject` (store/events.ts has the same).
-  const failed = new Promise<never>((_, reject) => {
-    Object.assign(copy, { reject })
-    stream.once('error', reject)
-  })
-  failed.catch(() => {})
+  const { stream, failed } = await openCopyIn(copy)
   const loaded = pipeline(rows, stream)
   loaded.catch(() => {})
   await Promise.race([loaded, failed])

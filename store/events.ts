@@ -4,6 +4,7 @@ import { isoTime } from '../domain/event-time.ts'
 import { errorCodeOf } from '../runtime/errors.ts'
 import type { NormalEvent } from '../schema/event.ts'
 import { intArray } from './arrays.ts'
+import { openCopyIn } from './copy-stream.ts'
 import type { Queryable, Sql, Transaction } from './sql.ts'
 
 /** An event with all that its row needs. `id` = message id as a uuid. */
@@ -83,17 +84,10 @@ async function copyLines<Row>(
   rows: Row[],
   line: (row: Row, ord: number) => string,
 ): Promise<void> {
-  const stream = await copy.writable()
+  const { stream, failed } = await openCopyIn(copy)
   const done = once(stream, 'finish')
-  // Whichever of the two nobody waits for any more when the connection is lost must not end the process.
+  // Nor may this one end the process when the connection is lost.
   done.catch(() => {})
-  // The driver resolves the query when the stream opens and then reports a failed COPY to its spent `reject`, so that
-  // nothing would ever settle: this is where we hear of it.
-  const failed = new Promise<never>((_, reject) => {
-    Object.assign(copy, { reject })
-    stream.once('error', reject)
-  })
-  failed.catch(() => {})
   for (let from = 0; from < rows.length; from += CHUNK_ROWS) {
     let chunk = ''
     for (let ord = from; ord < Math.min(from + CHUNK_ROWS, rows.length); ord++) {
