@@ -173,8 +173,9 @@ function passRequests(link: Link, frames: ReturnType<Framer>, plans: Planned[]):
     const plan = hitBy(plans, 'request', frame.text)
     if (plan?.act === 'cut') {
       plan.hits += 1
-      link.server.write(frame.bytes.subarray(0, Math.ceil(frame.bytes.length / 2)), () => resetLink(link))
       link.swallowing = plan
+      link.toServer.push(frame.bytes.subarray(0, Math.ceil(frame.bytes.length / 2)))
+      swallow(link)
       return
     }
     link.toServer.push(frame.bytes)
@@ -206,7 +207,7 @@ function passReplies(link: Link, frames: ReturnType<Framer>, plans: Planned[]): 
 function swallow(link: Link): void {
   link.isSwallowed = true
   link.client.resetAndDestroy()
-  link.server.end()
+  link.toServer.push(undefined)
 }
 
 function carry(from: Socket, line: Line, pass: (chunk: Buffer) => void): void {
