@@ -10,8 +10,9 @@ export type Coalescer<Item> = {
 }
 
 /**
- * Flushes when the waiting weight reaches `maxWeight`, or `maxWaitMs` after the first waiting item; while
- * `parallel` flushes are under way items gather for the next one, so the group grows with the load.
+ * Flushes when the waiting weight reaches `maxWeight`, or `maxWaitMs` after the first waiting item. While a flush is
+ * under way items gather for the next one, so the group grows with the load; beside it, up to `parallel`, only full
+ * groups are flushed: many small flushes at a time cost more and end later than few large ones.
  */
 export function coalesce<Item>(options: {
   maxWeight: number
@@ -19,7 +20,13 @@ export function coalesce<Item>(options: {
   parallel: number
   flush(items: Item[]): Promise<void>
 }): Coalescer<Item> {
-  type Waiting = { item: Item; weight: number; resolve: () => void; reject: (error: unknown) => void }
+  type Waiting = {
+    item: Item
+    weight: number
+    since: number
+    resolve: () => void
+    reject: (error: unknown) => void
+  }
   let waiting: Waiting[] = []
   let waitingWeight = 0
   let timer: NodeJS.Timeout | undefined
@@ -63,15 +70,20 @@ export function coalesce<Item>(options: {
   }
 
   const schedule = () => {
-    if (waiting.length === 0 || running >= options.parallel) return
+    const [first] = waiting
+    if (first === undefined || running >= options.parallel) return
     if (waitingWeight >= options.maxWeight) void run()
-    else timer ??= setTimeout(() => void run(), options.maxWaitMs)
+    else if (running === 0 && timer === undefined) {
+      const leftMs = first.since + options.maxWaitMs - performance.now()
+      if (leftMs <= 0) void run()
+      else timer = setTimeout(() => void run(), leftMs)
+    }
   }
 
   return {
     add(item, weight) {
       return new Promise((resolve, reject) => {
-        waiting.push({ item, weight, resolve, reject })
+        waiting.push({ item, weight, since: performance.now(), resolve, reject })
         waitingWeight += weight
         schedule()
       })

@@ -19,7 +19,7 @@ import { touchedBatches } from './touched.ts'
 /** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */
 const GROUP_EVENTS = 5000
 /** How long the first job of a group waits for others when the pool is idle. */
-const GROUP_WAIT_MS = 8
+const GROUP_WAIT_MS = 25
 /**
  * Groups under way: some encode while others are in Postgres or wait for its disk. Each holds a connection and may need
  * one more for a moment (a missing partition), so one always stays free.
