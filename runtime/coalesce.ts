@@ -9,14 +9,19 @@ export type Coalescer<Item> = {
   close(): Promise<void>
 }
 
+/** A group that is not full gathers for so many times what the last flush took: that bounds what small flushes cost. */
+const GATHERING_PER_FLUSH = 3
+
 /**
- * Flushes when the waiting weight reaches `maxWeight`, or `maxWaitMs` after the first waiting item. While a flush is
- * under way items gather for the next one, so the group grows with the load; beside it, up to `parallel`, only full
- * groups are flushed: many small flushes at a time cost more and end later than few large ones.
+ * Flushes when the waiting weight reaches `maxWeight`, or `maxWaitMs` after the first waiting item; with `minWaitMs`
+ * sooner, down to that, as long as flushes are quick. While a flush is under way items gather for the next one, so the
+ * group grows with the load; beside it, up to `parallel`, only full groups are flushed: many small flushes at a time
+ * cost more and end later than few large ones.
  */
 export function coalesce<Item>(options: {
   maxWeight: number
   maxWaitMs: number
+  minWaitMs?: number
   parallel: number
   flush(items: Item[]): Promise<void>
 }): Coalescer<Item> {
@@ -31,6 +36,7 @@ export function coalesce<Item>(options: {
   let waitingWeight = 0
   let timer: NodeJS.Timeout | undefined
   let running = 0
+  let lastFlushMs = 0
   let idle: (() => void)[] = []
 
   const take = (): Waiting[] => {
@@ -54,6 +60,7 @@ export function coalesce<Item>(options: {
     const group = take()
     if (group.length === 0) return
     running += 1
+    const startedAt = performance.now()
     try {
       await options.flush(group.map((entry) => entry.item))
       for (const entry of group) entry.resolve()
@@ -61,6 +68,7 @@ export function coalesce<Item>(options: {
       for (const entry of group) entry.reject(error)
     } finally {
       running -= 1
+      lastFlushMs = performance.now() - startedAt
       schedule()
       if (running === 0 && waiting.length === 0) {
         for (const resolve of idle) resolve()
@@ -74,10 +82,15 @@ export function coalesce<Item>(options: {
     if (first === undefined || running >= options.parallel) return
     if (waitingWeight >= options.maxWeight) void run()
     else if (running === 0 && timer === undefined) {
-      const leftMs = first.since + options.maxWaitMs - performance.now()
+      const leftMs = first.since + gatheringMs() - performance.now()
       if (leftMs <= 0) void run()
       else timer = setTimeout(() => void run(), leftMs)
     }
+  }
+
+  const gatheringMs = () => {
+    const { maxWaitMs, minWaitMs = maxWaitMs } = options
+    return Math.min(maxWaitMs, Math.max(minWaitMs, lastFlushMs * GATHERING_PER_FLUSH))
   }
 
   return {

@@ -17,6 +17,8 @@ export type GroupLimits<Payload> = {
   maxWeight: number
   /** … or so long after its first payload. */
   maxWaitMs: number
+  /** With it, three times what the last flush took, within these two: quick ones leave soon, slow ones gather more. */
+  minWaitMs?: number
   /** Flushes at a time; payloads that arrive meanwhile gather for the next, so groups grow with the load. */
   parallel: number
 }

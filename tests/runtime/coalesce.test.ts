@@ -1,5 +1,5 @@
 // The rule of group commit: when a group leaves, what it holds, and that small groups never leave side by side.
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { coalesce } from '../../runtime/coalesce.ts'
 
 /** Flushes that end when told to; `sizes` is what each took, in order. */
@@ -32,6 +32,22 @@ test('what arrives during a flush leaves as one group after it, without waiting 
   expect(sizes).toEqual([1, 3])
   endFirst()
   await Promise.all(later)
+})
+
+test('between the two bounds a group gathers for three times what the last flush took', async () => {
+  const { sizes, flush, endFirst } = stepwise()
+  const groups = coalesce({ maxWeight: 100, minWaitMs: 5, maxWaitMs: 10_000, parallel: 1, flush })
+  const slow = groups.add('a', 1)
+  await soon(100)
+  expect(sizes).toEqual([1])
+  endFirst()
+  await slow
+  const next = groups.add('b', 1)
+  await soon(60)
+  expect(sizes).toEqual([1])
+  await vi.waitFor(() => expect(sizes).toEqual([1, 1]))
+  endFirst()
+  await next
 })
 
 test('full groups leave side by side, up to the bound', async () => {

@@ -18,8 +18,8 @@ import { touchedBatches } from './touched.ts'
 
 /** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */
 const GROUP_EVENTS = 5000
-/** How long the first job of a group waits for others when the pool is idle. */
-const GROUP_WAIT_MS = 25
+/** How long the first job of a group waits for others: little when transactions are quick, longer when all is busy. */
+const GROUP_WAIT_MS = { least: 25, most: 150 }
 /**
  * Groups under way: some encode while others are in Postgres or wait for its disk. Each holds a connection and may need
  * one more for a moment (a missing partition), so one always stays free.
@@ -37,7 +37,8 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
     {
       weigh: (batch) => batch.events.length,
       maxWeight: GROUP_EVENTS,
-      maxWaitMs: GROUP_WAIT_MS,
+      minWaitMs: GROUP_WAIT_MS.least,
+      maxWaitMs: GROUP_WAIT_MS.most,
       parallel: Math.min(PARALLEL_GROUPS, deps.config.postgresPoolSize - 1),
     },
     async (batches) => {
