@@ -422,9 +422,23 @@ begin
   end if;
   execute format('create table %I (like %I including defaults including constraints including indexes)', child, parent);
   execute format('create index on %I using brin (received_at)', child);
+  perform spare_event_statistics(child);
   execute format('alter table %I attach partition %I for values from (%L) to (%L)',
     parent, child, week::timestamp at time zone 'UTC', (week + 7)::timestamp at time zone 'UTC');
   return true;
+end $function$;
+
+CREATE OR REPLACE FUNCTION spare_event_statistics(partition text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  execute format(
+    'alter table %I
+       alter column message_id set statistics 0,
+       alter column properties set statistics 0,
+       alter column envelope set statistics 0,
+       set (autovacuum_analyze_scale_factor = 0.5)', partition);
 end $function$;
 
 CREATE OR REPLACE FUNCTION week_of(at timestamp with time zone)
