@@ -17,7 +17,7 @@ import { IdentityRace } from './people.ts'
 import { touchedBatches } from './touched.ts'
 
 /** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */
-const GROUP_EVENTS = 5000
+const GROUP_EVENTS = 10_000
 /** How long the first job of a group waits for others: little when transactions are quick, longer when all is busy. */
 const GROUP_WAIT_MS = { least: 25, most: 150 }
 /**
