@@ -40,9 +40,11 @@ export async function judgeEvents(sql: Sql, ledgerFile: string, prefix = ''): Pr
     select e.message_id as id, n.type, n.name, e.user_id as user, e.time, e.properties
     from events e join event_names n using (event_id)
     where starts_with(e.message_id, ${prefix})`
-  const failed = await sql<{ id: string | null }[]>`
-    select message_id as id from failed_events where starts_with(coalesce(message_id, ''), ${prefix})`
+  const failed = await sql<{ id: string | null; why: string }[]>`
+    select message_id as id, concat_ws(' ', stage, code, reason) as why from failed_events where starts_with(coalesce(message_id, ''), ${prefix})`
   const seen = new Set<string>()
+  // Rare ones have to be told from what a run printed.
+  if (failed.length > 0) console.log('failed events', failed.slice(0, 5))
   const failedIds = new Set(failed.map((row) => row.id))
   const verdict: Verdict = {
     sent: ledger.size,
