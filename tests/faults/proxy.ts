@@ -173,7 +173,6 @@ function passRequests(link: Link, frames: ReturnType<Framer>, plans: Planned[]):
     const plan = hitBy(plans, 'request', frame.text)
     if (plan?.act === 'cut') {
       plan.hits += 1
-      link.swallowing = plan
       link.toServer.push(frame.bytes.subarray(0, Math.ceil(frame.bytes.length / 2)))
       swallow(link)
       return

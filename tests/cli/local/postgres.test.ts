@@ -1,6 +1,6 @@
 // The embedded Postgres on this machine: it keeps its data, refuses to share it, survives what a crash leaves behind, and
 // runs for root in a folder that only root can enter as well as for an ordinary user.
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startPostgres } from '../../../cli/local/postgres.ts'
 import { findBinaries } from '../../../cli/local/postgres-data.ts'
-import { chooseUser, reachableCopy } from '../../../cli/local/unprivileged.ts'
+import { chooseUser, isReachable, reachableCopy } from '../../../cli/local/unprivileged.ts'
 import { endOf, isRunning, launchServerProgram } from '../../support/launched.ts'
 import { waitFor } from '../../support/wait-for.ts'
 
@@ -17,14 +17,9 @@ const isRoot = process.getuid?.() === 0
 if (!isRoot) process.stderr.write('SKIPPED: running as root and as another user, as this is not root\n')
 const NOBODY = 65534
 /** An ordinary user runs a checkout they can read. */
-const isReadable = isRoot && canRead(NOBODY)
+const isReadable = isRoot && isReachable(import.meta.dirname)
 if (isRoot && !isReadable)
   process.stderr.write('SKIPPED: running as another user, who may not read this folder\n')
-
-function canRead(uid: number): boolean {
-  const look = `require('node:fs').accessSync(${JSON.stringify(import.meta.filename)})`
-  return spawnSync(process.execPath, ['-e', look], { uid, gid: uid, cwd: '/', stdio: 'ignore' }).status === 0
-}
 
 const made: string[] = []
 let dir: string
