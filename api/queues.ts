@@ -64,7 +64,7 @@ export function queueRoutes(app: HttpServer, { sql, cache, config, depth }: ApiD
     async () => {
       const names = allQueueNames(config.shards)
       const paused = await pausedQueues(cache.redis, config.namespace, names)
-      const { usedMemoryBytes, maxMemoryBytes, reachable } = depth.current()
+      const { usedMemoryBytes, maxMemoryBytes, reachable } = await depth.fresh()
       if (!reachable) throw fail('unavailable', 'the queues do not answer', { retryAfterS: 2 })
       return {
         data: names.map((queue) => ({ queue, ...depth.depthOf(queue), paused: paused.has(queue) })),

@@ -5,14 +5,14 @@ import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { LaneProgress } from '../workers/progress.ts'
 
-const LOOK_EVERY_MS = 5_000
-/** Samples come every three seconds at the latest, also those that say that Redis does not answer. */
+const LOOK_EVERY_MS = 10_000
+/** Samples come every fifteen seconds at the latest, also those that say that Redis does not answer. */
 const LOOP_STOPPED_AFTER_MS = 60_000
 
 export type WatchedPool = { name: string; lanes: string[]; progress: LaneProgress }
 export type Liveness = Service & {
   isAlive(): boolean
-  /** One look, which otherwise comes every five seconds. */
+  /** One look, which otherwise comes every ten seconds. */
   look(nowMs: number): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-// Loads all that pool processes may load: run once by cli/local/compile-cache.ts to fill Node's compile cache.
+// Loads all that `start` and its pool processes may load: run once by bin/millrace to fill Node's compile cache.
 import { REGISTRY } from '../workers/registry.ts'
 
 export async function loadAll(): Promise<void> {
@@ -8,6 +8,8 @@ export async function loadAll(): Promise<void> {
     import('../dashboard/exporter.ts'),
     import('../dashboard/server.ts'),
     import('../runtime/http.ts'),
+    import('./commands/start.ts'),
+    import('./main.ts'),
     ...REGISTRY.map((row) => row.load?.()),
   ])
 }

@@ -5,7 +5,7 @@ import { readShardNews } from '../queues/shard-news.ts'
 import { countShards } from '../store/shard-map.ts'
 import type { Sql } from '../store/sql.ts'
 
-const LOOK_MS = 3000
+const LOOK_MS = 5000
 const SPREAD_MS = 4000
 
 /** `changed` is called once; never while a store is away. */

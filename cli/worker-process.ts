@@ -1,6 +1,6 @@
 // Entry of a child process of `millrace start`: arguments are pools (`persist`, `persist:40` for a concurrency). Tells
 // its parent over IPC when it is ready and what went wrong; stops on SIGTERM, SIGINT, and when its parent is gone. With
-// --load-all it only loads what any of them needs (cli/local/compile-cache.ts).
+// --load-all it only loads what any of them needs (bin/millrace).
 import { readConfig } from '../runtime/config.ts'
 import { describeError } from '../runtime/errors.ts'
 import { releaseWhenIdle } from '../runtime/idle-memory.ts'

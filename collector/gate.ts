@@ -138,16 +138,37 @@ export function openGate(options: {
 
 const LAG_CHECK_MS = 250
 const LAG_LIMIT_MS = 1000
+/** Without requests for so long nobody watches: an idle process sleeps. */
+const WATCH_MS = 10_000
 
 /** Late while the event loop was blocked for more than a second: requests that piled up meanwhile are sent away. */
 function watchLag(): { isLate(): boolean; stop(): void } {
   let late = false
-  let due = performance.now() + LAG_CHECK_MS
-  const timer = setInterval(() => {
+  let due = 0
+  let watchUntil = 0
+  let timer: NodeJS.Timeout | undefined
+  const check = () => {
     const now = performance.now()
     late = now - due > LAG_LIMIT_MS
     due = now + LAG_CHECK_MS
-  }, LAG_CHECK_MS)
-  timer.unref()
-  return { isLate: () => late, stop: () => clearInterval(timer) }
+    if (now < watchUntil || late) return
+    stop()
+  }
+  const stop = () => {
+    clearInterval(timer)
+    timer = undefined
+  }
+  return {
+    isLate() {
+      const now = performance.now()
+      watchUntil = now + WATCH_MS
+      if (timer === undefined) {
+        due = now + LAG_CHECK_MS
+        timer = setInterval(check, LAG_CHECK_MS)
+        timer.unref()
+      }
+      return late
+    },
+    stop,
+  }
 }

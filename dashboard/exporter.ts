@@ -3,7 +3,7 @@
 // it says are true; the pools report only their own work.
 import type { RedisClient } from '../queues/connection.ts'
 import { queueNames } from '../queues/define.ts'
-import type { DepthSampler } from '../queues/depth.ts'
+import { type DepthSampler, EMPTY_LANE, type Sample } from '../queues/depth.ts'
 import { allQueueNames, PIPELINE } from '../queues/pipeline.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Service } from '../runtime/lifecycle.ts'
@@ -33,7 +33,7 @@ export async function startExporter(options: {
     metrics,
     isReady: () => depth.current().reachable,
     isAlive: () => true,
-    refresh: () => showQueues(depth, metrics, names),
+    refresh: async () => showQueues(await depth.fresh(), metrics, names),
   })
   const stores = watchStores({
     sql: options.sql,
@@ -62,8 +62,7 @@ function showBudgets(metrics: DeploymentMetrics, shards: number): void {
       metrics.queueBudgetJobs.set({ queue }, contract.budget.maxWaitingJobs)
 }
 
-function showQueues(depth: DepthSampler, metrics: DeploymentMetrics, names: string[]): void {
-  const sample = depth.current()
+function showQueues(sample: Sample, metrics: DeploymentMetrics, names: string[]): void {
   metrics.queueJobs.reset()
   metrics.queueOldestAgeSeconds.reset()
   metrics.redisUp.set(sample.reachable ? 1 : 0)
@@ -73,7 +72,7 @@ function showQueues(depth: DepthSampler, metrics: DeploymentMetrics, names: stri
     return
   }
   for (const queue of names) {
-    const lane = depth.depthOf(queue)
+    const lane = sample.lanes.get(queue) ?? EMPTY_LANE
     for (const state of STATES) metrics.queueJobs.set({ queue, state }, lane[state])
     metrics.queueOldestAgeSeconds.set({ queue }, lane.oldestAgeMs / 1000)
   }

@@ -1,5 +1,7 @@
-// Samples how full the queues and Redis are, a few times a second while there is work and less often when idle. Gates
-// (collector, workers) read the last sample from memory, so looking costs no round trip.
+// Samples how full the queues and Redis are: a few times a second while there is work, at once when somebody reads a
+// sample that has grown old, and hardly ever while nobody does. Gates (collector, workers) read the last sample from
+// memory, so looking costs no round trip.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { askQueues } from './ask.ts'
 import { type RedisClient, serversOf } from './connection.ts'
 import { queuePrefix } from './define.ts'
@@ -21,7 +23,7 @@ export type Sample = {
   maxMemoryBytes: number
 }
 
-const EMPTY: LaneDepth = { waiting: 0, active: 0, delayed: 0, failed: 0, oldestAgeMs: 0 }
+export const EMPTY_LANE: LaneDepth = { waiting: 0, active: 0, delayed: 0, failed: 0, oldestAgeMs: 0 }
 
 /** One look at the given queues: a round trip for the counts, one for the ages of those that have waiting jobs. */
 export async function sampleQueues(
@@ -86,10 +88,19 @@ export type DepthSampler = {
   /** The last sample; `reachable: false` before the first one and while Redis does not answer. */
   current(): Sample
   depthOf(queueName: string): LaneDepth
+  /** A sample no older than FRESH_MS, unless Redis leaves the question unanswered: then the last one, after half a second. */
+  fresh(): Promise<Sample>
   close(): Promise<void>
 }
 
-/** Samples every `busyMs` while anything waits or is active, every `idleMs` otherwise. A sample that fails marks Redis unreachable. */
+/** Whoever reads an older sample gets it, and starts a look for the next reader. */
+const FRESH_MS = 3000
+const ANSWER_WITHIN_MS = 500
+
+/**
+ * Samples every `busyMs` while anything waits or is active, every `idleMs` otherwise, sooner when asked. A sample that
+ * fails marks Redis unreachable.
+ */
 export function startSampler(options: {
   redis: RedisClient
   namespace: string
@@ -106,33 +117,44 @@ export function startSampler(options: {
   }
   let closed = false
   let timer: NodeJS.Timeout | undefined
-  let pass: Promise<void> = Promise.resolve()
+  let looking: Promise<void> | undefined
 
+  const look = () => {
+    clearTimeout(timer)
+    looking ??= takeOne().finally(() => {
+      looking = undefined
+      if (!closed) timer = setTimeout(look, isBusy(sample) ? options.busyMs : options.idleMs)
+    })
+    return looking
+  }
   const takeOne = async () => {
     try {
       sample = await sampleQueues(options.redis, options.namespace, options.names, Date.now())
     } catch {
       sample = { ...sample, reachable: false, takenAt: Date.now() }
     }
-    if (closed) return
-    const busy =
-      !sample.reachable || [...sample.lanes.values()].some((lane) => lane.waiting + lane.active > 0)
-    timer = setTimeout(
-      () => {
-        pass = takeOne()
-      },
-      busy ? options.busyMs : options.idleMs,
-    )
   }
-  pass = takeOne()
+  const isOld = () => !closed && Date.now() - sample.takenAt > FRESH_MS
+  const current = () => {
+    if (looking === undefined && isOld()) void look()
+    return sample
+  }
   return {
-    ready: pass,
-    current: () => sample,
-    depthOf: (name) => sample.lanes.get(name) ?? EMPTY,
+    ready: look(),
+    current,
+    depthOf: (name) => current().lanes.get(name) ?? EMPTY_LANE,
+    async fresh() {
+      if (isOld()) await Promise.race([look(), sleep(ANSWER_WITHIN_MS, undefined, { ref: false })])
+      return sample
+    },
     async close() {
       closed = true
       clearTimeout(timer)
-      await pass
+      await looking
     },
   }
+}
+
+function isBusy({ reachable, lanes }: Sample): boolean {
+  return !reachable || [...lanes.values()].some((lane) => lane.waiting + lane.active > 0)
 }

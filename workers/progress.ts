@@ -1,7 +1,7 @@
 // Whether the workers of a pool still take jobs, lane by lane. A worker can lose its place at Redis without any error, and
 // then only a restart helps. workers/run.ts tells what happens, cli/liveness.ts asks; nothing here needs Redis to be up.
 
-/** Work that nobody here takes for so long is proof: a healthy worker that sleeps looks again every five seconds. */
+/** Work that nobody here takes for so long is proof: a healthy worker that sleeps looks again every ten seconds. */
 export const STUCK_AFTER_MS = 60_000
 
 export type LaneProgress = {

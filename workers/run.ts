@@ -43,6 +43,12 @@ export type RunOptions = {
 export type RunningPool = Service & { lanes: string[]; progress: LaneProgress }
 
 /**
+ * How long a worker that has nothing to do waits at Redis before it looks again: a job that comes wakes it at once, so
+ * this only costs. The most that BullMQ itself blocks for (bullmq#1658): a connection that died unseen is given up then.
+ */
+const BLOCK_SECONDS = 10
+
+/**
  * After this many stalls a job is a suspect: it may be what kills its process. It is retried as two halves where it can
  * be, and no two suspects of a lane are active at once in a process, so that the guilty one takes no other with it.
  */
@@ -77,7 +83,7 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
       connection: options.connection,
       prefix: queuePrefix(config.namespace, lane),
       concurrency,
-      drainDelay: 5,
+      drainDelay: BLOCK_SECONDS,
       lockDuration: config.lockMs,
       stalledInterval: config.stalledCheckMs,
       maxStalledCount: config.maxStalls,

@@ -90,6 +90,8 @@ function configOf(plan: Plan, port: number): string {
     'save ""',
     'daemonize no',
     'tcp-keepalive 60',
+    // Its housekeeping wakes up ten times a second otherwise: half of what it costs at rest.
+    'hz 3',
     ...plan.extra,
   ]
   return `${lines.join('\n')}\n`

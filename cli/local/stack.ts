@@ -11,7 +11,7 @@ import { connectSql } from '../../store/sql.ts'
 import type { Addresses } from '../run-process.ts'
 import { type PoolProcess, startPoolProcess } from './children.ts'
 import { claim } from './claim.ts'
-import { compileCacheEnv, warmCompileCache } from './compile-cache.ts'
+import { compileCacheEnv } from './compile-cache.ts'
 import { type LocalPostgres, startPostgres } from './postgres.ts'
 import { type LocalRedis, startRedis } from './redis.ts'
 import { readLocalSecrets } from './secrets.ts'
@@ -59,7 +59,6 @@ export async function startStack(options: {
     const held = await claim(dataDir)
     if (held === undefined) throw fail('conflict', `another Millrace uses ${dataDir}: stop it first`)
     standing.push(() => held.release())
-    const warming = warmCompileCache(env)
     const { postgres, redis } = await startServers({ ...options, dataDir, standing })
     signal?.throwIfAborted()
     const { sinks, config } = await configure({ ...options, dataDir, postgres, redis, standing })
@@ -67,7 +66,6 @@ export async function startStack(options: {
     say(applied.length === 0 ? 'The schema is up to date' : `Schema: ${applied.length} migrations applied`)
     signal?.throwIfAborted()
     const shards = await storedShards(config)
-    await warming
     // The pools are told what was asked for: 0 lets them follow a later millrace reshard.
     const childEnv = { ...env, ...toEnvironment(config), ...compileCacheEnv() }
     const processes = await startProcesses(options.processes ?? DEFAULT_PROCESSES, {

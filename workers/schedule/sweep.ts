@@ -86,7 +86,7 @@ async function recordLostDeadJobs(
   { cache, config, depth, sql }: ScheduleDeps,
   signal: AbortSignal,
 ): Promise<number> {
-  const isAnyDead = [...depth.current().lanes.values()].some((lane) => lane.failed > 0)
+  const isAnyDead = [...(await depth.fresh()).lanes.values()].some((lane) => lane.failed > 0)
   if (!isAnyDead) return 0
   const { namespace, shards } = config
   return recordDeadJobs({ redis: cache.redis, namespace, shards, sql, signal })

@@ -1,7 +1,9 @@
 // Due segment timers become `segment` jobs. A loop in every schedule process: a due timer is leased by the statement that
 // finds it, so no two send it, and one whose job got lost comes up again when its lease is over. The evaluation moves or
-// clears the timer itself. Looks every tick while something is due soon, and every five seconds otherwise.
+// clears the timer itself. Looks every tick while something is due soon, within five seconds after timers were written,
+// and once a minute otherwise: a deployment at rest asks Postgres for nothing.
 import { createHash } from 'node:crypto'
+import { readTimerNews } from '../../cache/timer-news.ts'
 import { shardName, shardOfProfile } from '../../domain/buckets.ts'
 import { segment } from '../../queues/pipeline.ts'
 import { describeError } from '../../runtime/errors.ts'
@@ -13,6 +15,8 @@ import type { ScheduleDeps } from './deps.ts'
 const LEASE_MS = 10_000
 const MAX_A_TICK = 5_000
 const IDLE_MS = 5_000
+/** Without news of written timers: for those whose word was lost. */
+const PATIENCE_MS = 60_000
 /** A job id is free again after this, even if a failed job still holds the one before. */
 const ID_MS = 600_000
 
@@ -20,13 +24,14 @@ export type Timers = { stop(): Promise<void> }
 
 export function startTimers(deps: ScheduleDeps): Timers {
   const stopping = new AbortController()
+  const turn = timerTurns(deps)
   let isDown = false
 
   const loop = async () => {
     while (!stopping.signal.aborted) {
       let waitMs = IDLE_MS
       try {
-        waitMs = await tick(deps)
+        waitMs = await turn()
         isDown = false
       } catch (error) {
         if (!isDown) deps.log.warn({ reason: describeError(error) }, 'segment timers wait for a store')
@@ -44,24 +49,39 @@ export function startTimers(deps: ScheduleDeps): Timers {
   }
 }
 
-/** One look; returns how long to wait before the next (ms). */
-export async function tick(deps: ScheduleDeps): Promise<number> {
-  const now = deps.clock.now()
-  const { scheduleTickMs } = deps.config
-  const profileIds = await takeDueTimers(deps.sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })
-  if (profileIds.length === 0) {
-    const next = await nextTimer(deps.sql)
-    return Math.max(scheduleTickMs, Math.min(IDLE_MS, next === null ? IDLE_MS : next - now))
+/** Turns of the loop: each looks where there is reason to, and returns how long to wait before the next (ms). */
+export function timerTurns(deps: ScheduleDeps): () => Promise<number> {
+  let seenNews: string | undefined
+  let lookAt = 0
+  return async () => {
+    // Read before the look: what is written meanwhile is news again.
+    const news = await readTimerNews(deps.cache)
+    const now = deps.clock.now()
+    if (news !== undefined && news === seenNews && now < lookAt) return Math.min(IDLE_MS, lookAt - now)
+    const { due, nextInMs } = await tick(deps)
+    // A lease ends without a word.
+    lookAt = now + Math.min(due > 0 ? LEASE_MS : PATIENCE_MS, nextInMs)
+    seenNews = news
+    return due === MAX_A_TICK ? 0 : Math.max(deps.config.scheduleTickMs, Math.min(IDLE_MS, nextInMs))
   }
-  const batches = timedBatches(profileIds, now, deps.config.shards).filter((batch) => hasRoom(deps, batch))
-  await deps.send(segment, batches)
-  await recordRun(deps.sql, {
-    task: 'segment-timers',
-    startedAt: new Date(now),
-    counts: { due: profileIds.length, jobs: batches.length },
-  })
-  deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
-  return profileIds.length === MAX_A_TICK ? 0 : scheduleTickMs
+}
+
+/** One look. `due`: the timers found; `nextInMs`: until the next one that nobody holds, Infinity when there is none. */
+export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs: number }> {
+  const now = deps.clock.now()
+  const profileIds = await takeDueTimers(deps.sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })
+  if (profileIds.length > 0) {
+    const batches = timedBatches(profileIds, now, deps.config.shards).filter((batch) => hasRoom(deps, batch))
+    await deps.send(segment, batches)
+    await recordRun(deps.sql, {
+      task: 'segment-timers',
+      startedAt: new Date(now),
+      counts: { due: profileIds.length, jobs: batches.length },
+    })
+    deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
+  }
+  const next = await nextTimer(deps.sql)
+  return { due: profileIds.length, nextInMs: next === null ? Infinity : Math.max(0, next - now) }
 }
 
 /** One message a shard. The same people found again while the first message waits make the same job. */

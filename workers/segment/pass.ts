@@ -33,6 +33,7 @@ export type PassResult = {
   /** Profiles that were looked at; the others had no event that a rule asks for. */
   evaluated: number[]
   changes: MembershipChange[]
+  timersWritten: boolean
   /** Segments of every profile whose memberships changed, for the serving cache. */
   memberships: Map<number, Set<number>>
 }
@@ -79,7 +80,7 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     const asOfMs = input.clock.now()
     const { from, to } = rangeOf([...locked], input.shards)
     if (profileIds.length === 0)
-      return { busyShards, asOfMs, evaluated: [], changes: [], memberships: new Map() }
+      return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, memberships: new Map() }
     const states = await readProfileStates(tx, profileIds, needsTraits)
     const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
     const scope = { profileIds: living, bucketFrom: from, bucketTo: to, asOfMs }
@@ -90,15 +91,14 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     )
     const changes = outcome.flatMap((one) => one.changes)
     await writeChanges(tx, changes)
-    await writeTimers(
-      tx,
-      outcome.flatMap((one) => one.timer ?? []),
-    )
+    const timers = outcome.flatMap((one) => one.timer ?? [])
+    await writeTimers(tx, timers)
     return {
       busyShards,
       asOfMs,
       evaluated: profileIds,
       changes,
+      timersWritten: timers.length > 0,
       memberships: changedMemberships(changes, members),
     }
   })

@@ -3,6 +3,7 @@
 // is committed and its changes are announced.
 
 import { writeMemberships } from '../../cache/memberships.ts'
+import { tellTimers } from '../../cache/timer-news.ts'
 import { shardOfProfile } from '../../domain/buckets.ts'
 import { announce } from '../../queues/announce.ts'
 import type { deliver } from '../../queues/pipeline.ts'
@@ -48,6 +49,7 @@ async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]
     eventIds: mergeEventIds(batches),
     clock: deps.clock,
   })
+  if (result.timersWritten) await tellTimers(deps.cache)
   for (const change of result.changes) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }

@@ -1,10 +1,11 @@
 // Due timers become jobs of their shards: each once, again when the job got lost, and nothing when nothing is due.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { tellTimers } from '../../../cache/timer-news.ts'
 import { shardName } from '../../../domain/buckets.ts'
 import { openQueue } from '../../../queues/sender.ts'
 import { writeTimers } from '../../../store/memberships.ts'
 import { inTransaction } from '../../../store/sql.ts'
-import { startTimers, tick } from '../../../workers/schedule/timers.ts'
+import { startTimers, tick, timerTurns } from '../../../workers/schedule/timers.ts'
 import { scheduleDeps } from '../../support/schedule-deps.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
@@ -48,7 +49,7 @@ async function jobs() {
 test('a due timer is sent to its shard once while its lease holds, and again when it is over', async () => {
   await due(NOW - 1)
   const deps = scheduleDeps(world, NOW)
-  expect(await tick(deps)).toBe(50)
+  expect(await tick(deps)).toEqual({ due: 5, nextInMs: Infinity })
   const sent = await jobs()
   expect(sent.map((job) => job.reason)).toEqual(['time', 'time', 'time', 'time'])
   expect(sent.flatMap((job) => job.profileIds).sort((a, b) => a - b)).toEqual(PEOPLE)
@@ -66,15 +67,46 @@ test('a due timer is sent to its shard once while its lease holds, and again whe
   ])
 })
 
-test('the loop sleeps until the next timer, five seconds at most', async () => {
+test('a look tells when the next timer is due', async () => {
   const deps = scheduleDeps(world, NOW)
-  expect(await tick(deps)).toBe(5_000)
+  expect(await tick(deps)).toEqual({ due: 0, nextInMs: Infinity })
   await due(NOW + 1_700)
-  expect(await tick(deps)).toBe(1_700)
+  expect(await tick(deps)).toEqual({ due: 0, nextInMs: 1_700 })
   await due(NOW + 3_600_000)
-  expect(await tick(deps)).toBe(5_000)
-  await due(NOW + 1)
-  expect(await tick(deps)).toBe(50)
+  expect(await tick(deps)).toEqual({ due: 0, nextInMs: 3_600_000 })
+})
+
+test('the loop looks when timers were written, when one is due, when a lease ends, and after a minute', async () => {
+  const deps = scheduleDeps(world, NOW)
+  const turn = timerTurns(deps)
+  expect(await turn()).toBe(5_000)
+  // Without a word: found after a minute.
+  await due(NOW)
+  expect(await turn()).toBe(5_000)
+  expect(await jobs()).toEqual([])
+  deps.clock.advance(59_000)
+  expect(await turn()).toBe(1_000)
+  deps.clock.advance(1_000)
+  expect(await turn()).toBe(5_000)
+  expect(await jobs()).toHaveLength(4)
+  // Leased, and no evaluation has moved it: again when the lease ends.
+  deps.clock.advance(600_000)
+  await turn()
+  const runs = await world.sql`select count(*)::int as n from schedule_runs where task = 'segment-timers'`
+  deps.clock.advance(9_000)
+  expect(await turn()).toBe(1_000)
+  deps.clock.advance(1_000)
+  await turn()
+  expect(await world.sql`select count(*)::int as n from schedule_runs where task = 'segment-timers'`).toEqual(
+    [{ n: Number(runs[0]?.n) + 1 }],
+  )
+  // With word: at the next turn, which then knows when to come back.
+  await due(deps.clock.now() + 1_700)
+  await tellTimers(world.cache)
+  expect(await turn()).toBe(1_700)
+  await due(deps.clock.now() + 1)
+  await tellTimers(world.cache)
+  expect(await turn()).toBe(50)
 })
 
 test('two loops at once send every timer once, and both stop when told', async () => {
