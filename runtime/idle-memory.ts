@@ -4,6 +4,8 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 const LOOK_EVERY_MS = 5000
+/** When there is nothing to give back any more: to look is a wake-up too. */
+const SETTLED_LOOK_MS = 30_000
 /** Of one core, between two looks: less is idle. */
 const IDLE_SHARE = 0.04
 const IDLE_LOOKS = 2
@@ -24,22 +26,30 @@ export function releaseWhenIdle(): { stop(): void } {
   // What starting up left behind goes as well.
   let owed = COLLECTIONS
   let usedAfter = 0
-  const timer = setInterval(() => {
+  let lookMs = LOOK_EVERY_MS
+  let timer: NodeJS.Timeout
+  const look = () => {
     const used = process.cpuUsage(before)
     before = process.cpuUsage()
-    const isIdle = (used.user + used.system) / 1000 < LOOK_EVERY_MS * IDLE_SHARE
+    const isIdle = (used.user + used.system) / 1000 < lookMs * IDLE_SHARE
     idleLooks = isIdle ? idleLooks + 1 : 0
     if (!isIdle) owed = COLLECTIONS
-    if (idleLooks < IDLE_LOOKS) return
-    if (owed === 0 && getHeapStatistics().used_heap_size < usedAfter + GROWN_BYTES) return
-    // A last resort, unlike a plain full collection, also gives up the bytecode of what ran only while starting, and
-    // the pages that are empty: 20 to 40 MB of a pool's process, for 50 ms.
-    if (owed > 0) collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
-    else collect()
-    owed = Math.max(0, owed - 1)
-    usedAfter = getHeapStatistics().used_heap_size
-    before = process.cpuUsage()
-  }, LOOK_EVERY_MS)
+    if (idleLooks >= IDLE_LOOKS && owed > 0) {
+      // Unlike a plain full collection it also gives up the bytecode of what ran only while starting, and the pages
+      // that are empty: 20 to 40 MB of a pool's process, for 50 ms.
+      collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+      owed -= 1
+      usedAfter = getHeapStatistics().used_heap_size
+      before = process.cpuUsage()
+    } else if (idleLooks >= IDLE_LOOKS && getHeapStatistics().used_heap_size > usedAfter + GROWN_BYTES) {
+      collect()
+      before = process.cpuUsage()
+    }
+    lookMs = owed === 0 ? SETTLED_LOOK_MS : LOOK_EVERY_MS
+    timer = setTimeout(look, lookMs)
+    timer.unref()
+  }
+  timer = setTimeout(look, lookMs)
   timer.unref()
-  return { stop: () => clearInterval(timer) }
+  return { stop: () => clearTimeout(timer) }
 }
