@@ -78,21 +78,33 @@ export async function endToEnd(bench: Bench, events: number): Promise<EndToEnd> 
   return { events, seconds, eventsPerSecond: events / seconds, shed, cpu }
 }
 
-/** Rows committed by the persist process since it started. */
-function keptEvents({ stack }: Bench): Promise<number> {
-  const { probes } = stack.processOf('persist').addresses()
-  return readCounter(`${probes}/metrics`, 'millrace_events_total', ['stage="persist"', 'verdict="kept"'])
+/** Rows committed by the persist processes since they started. */
+async function keptEvents({ stack }: Bench): Promise<number> {
+  const persisting = stack.processes.filter((one) => one.pools.includes('persist'))
+  const counts = await Promise.all(
+    persisting.map((one) =>
+      readCounter(`${one.addresses().probes}/metrics`, 'millrace_events_total', [
+        'stage="persist"',
+        'verdict="kept"',
+      ]),
+    ),
+  )
+  return counts.reduce((sum, count) => sum + count, 0)
 }
 
-/** CPU seconds so far, by process. */
+/** CPU seconds so far, by process; of several with the same pools, together. */
 function readCpu({ stack }: Bench): Record<string, number> {
-  const processes = stack.processes.map((one) => [one.pools.join('+'), cpuSecondsOf(one.pid() ?? 0)])
-  return Object.fromEntries([
-    ...processes,
-    ['postgres', stack.postgres === undefined ? 0 : cpuSecondsOfTree(stack.postgres.pid)],
-    ['redis', stack.redis === undefined ? 0 : cpuSecondsOf(stack.redis.pid)],
-    ['generator', cpuSecondsOf(process.pid)],
-  ])
+  const seconds: Record<string, number> = {}
+  for (const one of stack.processes) {
+    const name = one.pools.join('+')
+    seconds[name] = (seconds[name] ?? 0) + cpuSecondsOf(one.pid() ?? 0)
+  }
+  return {
+    ...seconds,
+    postgres: stack.postgres === undefined ? 0 : cpuSecondsOfTree(stack.postgres.pid),
+    redis: stack.redis === undefined ? 0 : cpuSecondsOf(stack.redis.pid),
+    generator: cpuSecondsOf(process.pid),
+  }
 }
 
 export type Singles = {

@@ -1,0 +1,129 @@
+// What more processes and more shards cost: `node loadtest/measure-efficiency.ts` runs the same events through 1, 2, 4 and
+// 8 worker processes and through 1, 4, 16 and 64 shards, on servers of its own, and prints events a second and CPU an
+// event. Rows of a round follow each other forwards and then backwards, and each keeps its cheaper run: a machine that
+// others use too drifts. Writes results/efficiency.json, which a table of loadtest/README.md is compared with.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { type Bench, endToEnd } from '../cli/bench/phases.ts'
+import { setUpDemo } from '../cli/demo/setup.ts'
+import { startStack } from '../cli/local/stack.ts'
+import { table } from '../cli/table.ts'
+import { connectProducer, whenReady } from '../queues/connection.ts'
+import { readConfig } from '../runtime/config.ts'
+import { connectSql } from '../store/sql.ts'
+import { commitOf } from './commit.ts'
+
+const EVENTS = 200_000
+const WARM_UP = 40_000
+const USERS = 10_000
+const FILE = join(import.meta.dirname, 'results/efficiency.json')
+const DEFAULT_SHARDS = 16
+
+type Setup = { workers: number; shards: number }
+type Row = Setup & { eventsPerSecond: number; cpuMicrosecondsPerEvent: Record<string, number>; sum: number }
+
+const WORKERS: Setup[] = [1, 2, 4, 8].map((workers) => ({ workers, shards: DEFAULT_SHARDS }))
+const SHARDS: Setup[] = [1, 4, 16, 64].map((shards) => ({ workers: 1, shards }))
+
+const rows: Row[] = []
+for (const setups of [WORKERS, SHARDS]) {
+  const runs: Row[] = []
+  for (const setup of [...setups, ...setups.toReversed()]) {
+    const row = await measure(setup)
+    console.log(
+      `  ${nameOf(row)}: ${Math.round(row.eventsPerSecond)} events/s, ${row.sum.toFixed(1)} µs an event`,
+    )
+    runs.push(row)
+  }
+  for (const setup of setups) {
+    const own = runs.filter((row) => nameOf(row) === nameOf(setup)).sort((a, b) => a.sum - b.sum)
+    if (own[0] !== undefined) rows.push(own[0])
+  }
+}
+const measured = {
+  machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`,
+  commit: commitOf(),
+  date: new Date().toISOString().slice(0, 10),
+}
+writeFileSync(FILE, `${JSON.stringify({ measured, rows: rows.map(rounded) }, null, 2)}\n`)
+console.log(
+  table(
+    ['worker processes', 'shards', 'events/s', 'CPU µs an event', 'efficiency'].map((title) => ({
+      title,
+      align: 'right' as const,
+    })),
+    rows.map((row) => [
+      String(row.workers),
+      String(row.shards),
+      String(Math.round(row.eventsPerSecond)),
+      row.sum.toFixed(1),
+      `${Math.round((100 * (rows.find((one) => one.workers === 1)?.sum ?? 0)) / row.sum)} %`,
+    ]),
+  ),
+)
+
+function nameOf({ workers, shards }: Setup): string {
+  return `${workers} worker processes, ${shards} shards`
+}
+
+/** The collector has a process of its own; each worker process runs all other pools of the flow. */
+function processesOf(workers: number): string[][] {
+  const flow = ['ingest', 'persist', 'segment', 'deliver', 'archive']
+  return [['collector'], ...Array.from({ length: workers }, () => flow), ['schedule']]
+}
+
+async function measure(setup: Setup): Promise<Row> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'millrace-efficiency-'))
+  const config = readConfig(
+    {},
+    {
+      dataDir,
+      httpPort: 0,
+      outboxPort: 0,
+      localPostgresPort: 0,
+      localRedisPort: 0,
+      localRedisMaxmemoryMb: 2048,
+      shards: setup.shards,
+    },
+  )
+  const stack = await startStack({
+    config,
+    env: process.env,
+    say: () => {},
+    processes: processesOf(setup.workers),
+    postgresConnections: 200,
+  })
+  const { databaseUrl, redisUrl, namespace } = stack.config
+  const sql = connectSql({ url: databaseUrl, namespace, max: 2, applicationName: 'efficiency' })
+  const redis = connectProducer(redisUrl)
+  try {
+    await whenReady(redis)
+    const { writeKey } = await setUpDemo(sql, dataDir, Date.now())
+    const bench: Bench = { stack, sql, redis, writeKey, users: USERS, run: `e${Date.now().toString(36)}` }
+    await endToEnd(bench, WARM_UP)
+    const { eventsPerSecond, cpu } = await endToEnd(bench, EVENTS)
+    const { generator: _, ...ours } = cpu
+    const sum = Object.values(ours).reduce((total, value) => total + value, 0)
+    return { ...setup, eventsPerSecond, cpuMicrosecondsPerEvent: ours, sum }
+  } finally {
+    await sql.end({ timeout: 5 })
+    redis.disconnect()
+    await stack.stop()
+    await stack.postgres?.destroy()
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+function rounded(row: Row): Row {
+  const tenth = (value: number) => Math.round(value * 10) / 10
+  return {
+    workers: row.workers,
+    shards: row.shards,
+    eventsPerSecond: Math.round(row.eventsPerSecond),
+    sum: tenth(row.sum),
+    cpuMicrosecondsPerEvent: Object.fromEntries(
+      Object.entries(row.cpuMicrosecondsPerEvent).map(([name, value]) => [name, tenth(value)]),
+    ),
+  }
+}
