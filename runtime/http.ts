@@ -1,5 +1,7 @@
 // The HTTP server that collector, API, dashboard and worker probes are mounted on: strict limits, problem replies
 // (RFC 9457) from the table of errors, no stack traces, no bodies in logs.
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { ERRORS, type ErrorCode, fail, isInfrastructureError, MillraceError } from './errors.ts'
 import type { Log } from './log.ts'
@@ -25,6 +27,7 @@ export function createHttpServer(options: {
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
   })
+  letGoWhenClosing(app)
   app.setErrorHandler((error, _request, reply) => {
     const problem = toMillraceError(error)
     if (problem.code === 'internal') options.log.error({ reason: kindOf(error) }, 'request failed')
@@ -37,6 +40,34 @@ export function createHttpServer(options: {
     ),
   )
   return app
+}
+
+const LOOK_EVERY_MS = 100
+/** While closing, a connection that is silent for so long has no request under way. */
+const SILENT_MS = 500
+
+/**
+ * A server that closes waits for its connections, and Fastify lets go of those that are idle just then. Left are those
+ * whose last answer comes later, and those on which no request ever came, as browsers and load balancers open them: each
+ * of them would hold a stop for a minute.
+ */
+function letGoWhenClosing(app: FastifyInstance): void {
+  const server: Server = app.server
+  const silentSince = new Map<Socket, number>()
+  server.on('connection', (socket) => {
+    silentSince.set(socket, performance.now())
+    socket.once('close', () => silentSince.delete(socket))
+  })
+  server.on('request', (request) => silentSince.delete(request.socket))
+  app.addHook('preClose', (done) => {
+    const timer = setInterval(() => {
+      server.closeIdleConnections()
+      for (const [socket, since] of silentSince) if (performance.now() - since > SILENT_MS) socket.destroy()
+    }, LOOK_EVERY_MS)
+    server.once('close', () => clearInterval(timer))
+    timer.unref()
+    done()
+  })
 }
 
 /** Answers with an RFC 9457 problem; `extra` members (e.g. per-event `errors`) are added to it. */

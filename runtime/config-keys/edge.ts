@@ -38,7 +38,7 @@ export const EDGE_KEYS = {
   acceptDeadlineMs: {
     env: 'MILLRACE_ACCEPT_DEADLINE_MS',
     kind: 'int',
-    default: '1800',
+    default: '1500',
     min: 50,
     max: 60000,
     why: 'after this a frozen Redis means 503',
