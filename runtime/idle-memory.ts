@@ -7,7 +7,7 @@ const LOOK_EVERY_MS = 5000
 /** When there is nothing to give back any more: to look is a wake-up too. */
 const SETTLED_LOOK_MS = 30_000
 /** Of one core, between two looks: less is idle. */
-const IDLE_SHARE = 0.04
+const IDLE_SHARE = 0.1
 const IDLE_LOOKS = 2
 /** What the first collection empties, the next one gives back. */
 const COLLECTIONS = 2
