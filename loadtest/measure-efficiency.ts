@@ -9,6 +9,7 @@ import { type Bench, endToEnd } from '../cli/bench/phases.ts'
 import { setUpDemo } from '../cli/demo/setup.ts'
 import { startStack } from '../cli/local/stack.ts'
 import { table } from '../cli/table.ts'
+import { DEFAULT_SHARDS } from '../domain/buckets.ts'
 import { connectProducer, whenReady } from '../queues/connection.ts'
 import { readConfig } from '../runtime/config.ts'
 import { connectSql } from '../store/sql.ts'
@@ -18,7 +19,6 @@ const EVENTS = 200_000
 const WARM_UP = 40_000
 const USERS = 10_000
 const FILE = join(import.meta.dirname, 'results/efficiency.json')
-const DEFAULT_SHARDS = 16
 
 type Setup = { workers: number; shards: number }
 type Row = Setup & { eventsPerSecond: number; cpuMicrosecondsPerEvent: Record<string, number>; sum: number }

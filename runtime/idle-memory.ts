@@ -34,15 +34,14 @@ export function releaseWhenIdle(): { stop(): void } {
     const isIdle = (used.user + used.system) / 1000 < lookMs * IDLE_SHARE
     idleLooks = isIdle ? idleLooks + 1 : 0
     if (!isIdle) owed = COLLECTIONS
-    if (idleLooks >= IDLE_LOOKS && owed > 0) {
+    const grown = getHeapStatistics().used_heap_size > usedAfter + GROWN_BYTES
+    if (idleLooks >= IDLE_LOOKS && (owed > 0 || grown)) {
       // Unlike a plain full collection it also gives up the bytecode of what ran only while starting, and the pages
       // that are empty: 20 to 40 MB of a pool's process, for 50 ms.
-      collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
-      owed -= 1
+      if (owed > 0) collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+      else collect()
+      owed = Math.max(0, owed - 1)
       usedAfter = getHeapStatistics().used_heap_size
-      before = process.cpuUsage()
-    } else if (idleLooks >= IDLE_LOOKS && getHeapStatistics().used_heap_size > usedAfter + GROWN_BYTES) {
-      collect()
       before = process.cpuUsage()
     }
     lookMs = owed === 0 ? SETTLED_LOOK_MS : LOOK_EVERY_MS

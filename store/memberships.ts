@@ -158,6 +158,13 @@ export async function nextTimer(sql: Queryable): Promise<number | null> {
   return row?.wake_at.getTime() ?? null
 }
 
+/** When the first lease is over and its timer comes up again (ms), or null. Only due timers are leased: a short stretch of the index. */
+export async function nextLeaseEnd(sql: Queryable, nowMs: number): Promise<number | null> {
+  const [row] = await sql<{ ends: Date | null }[]>`
+    select min(leased_until) as ends from segment_timers where wake_at <= at_ms(${nowMs})`
+  return row?.ends?.getTime() ?? null
+}
+
 export type Member = { profileId: number; userId: string | null; enteredAt: Date }
 
 /** A page of members by profile number. */

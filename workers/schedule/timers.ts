@@ -8,7 +8,7 @@ import { shardName, shardOfProfile } from '../../domain/buckets.ts'
 import { segment } from '../../queues/pipeline.ts'
 import { describeError } from '../../runtime/errors.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
-import { nextTimer, takeDueTimers } from '../../store/memberships.ts'
+import { nextLeaseEnd, nextTimer, takeDueTimers } from '../../store/memberships.ts'
 import { recordRun } from '../../store/schedule-runs.ts'
 import type { ScheduleDeps } from './deps.ts'
 
@@ -59,14 +59,13 @@ export function timerTurns(deps: ScheduleDeps): () => Promise<number> {
     const now = deps.clock.now()
     if (news !== undefined && news === seenNews && now < lookAt) return Math.min(IDLE_MS, lookAt - now)
     const { due, nextInMs } = await tick(deps)
-    // A lease ends without a word.
-    lookAt = now + Math.min(due > 0 ? LEASE_MS : PATIENCE_MS, nextInMs)
+    lookAt = now + Math.min(PATIENCE_MS, nextInMs)
     seenNews = news
     return due === MAX_A_TICK ? 0 : Math.max(deps.config.scheduleTickMs, Math.min(IDLE_MS, nextInMs))
   }
 }
 
-/** One look. `due`: the timers found; `nextInMs`: until the next one that nobody holds, Infinity when there is none. */
+/** One look. `due`: the timers found; `nextInMs`: until the next one may be taken, Infinity when there is none. */
 export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs: number }> {
   const now = deps.clock.now()
   const profileIds = await takeDueTimers(deps.sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })
@@ -80,8 +79,9 @@ export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs:
     })
     deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
   }
-  const next = await nextTimer(deps.sql)
-  return { due: profileIds.length, nextInMs: next === null ? Infinity : Math.max(0, next - now) }
+  const ahead = await Promise.all([nextTimer(deps.sql), nextLeaseEnd(deps.sql, now)])
+  const next = Math.min(...ahead.map((at) => at ?? Infinity))
+  return { due: profileIds.length, nextInMs: Math.max(0, next - now) }
 }
 
 /** One message a shard. The same people found again while the first message waits make the same job. */

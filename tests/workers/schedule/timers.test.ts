@@ -49,7 +49,7 @@ async function jobs() {
 test('a due timer is sent to its shard once while its lease holds, and again when it is over', async () => {
   await due(NOW - 1)
   const deps = scheduleDeps(world, NOW)
-  expect(await tick(deps)).toEqual({ due: 5, nextInMs: Infinity })
+  expect(await tick(deps)).toEqual({ due: 5, nextInMs: 10_000 })
   const sent = await jobs()
   expect(sent.map((job) => job.reason)).toEqual(['time', 'time', 'time', 'time'])
   expect(sent.flatMap((job) => job.profileIds).sort((a, b) => a - b)).toEqual(PEOPLE)
@@ -100,6 +100,12 @@ test('the loop looks when timers were written, when one is due, when a lease end
   expect(await world.sql`select count(*)::int as n from schedule_runs where task = 'segment-timers'`).toEqual(
     [{ n: Number(runs[0]?.n) + 1 }],
   )
+  // Also when a look in between, for news of other people, finds nothing due.
+  deps.clock.advance(5_000)
+  await tellTimers(world.cache)
+  expect(await turn()).toBe(5_000)
+  deps.clock.advance(4_000)
+  expect(await turn()).toBe(1_000)
   // With word: at the next turn, which then knows when to come back.
   await due(deps.clock.now() + 1_700)
   await tellTimers(world.cache)
