@@ -69,7 +69,7 @@ export async function openConnections(
     namespace: config.namespace,
     names: allQueueNames(config.shards),
     busyMs: 300,
-    idleMs: 15_000,
+    idleMs: 30_000,
   })
   await depth.ready
   return {

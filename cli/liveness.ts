@@ -3,16 +3,17 @@
 import type { DepthSampler } from '../queues/depth.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
+import { inStep } from '../runtime/rhythm.ts'
 import type { LaneProgress } from '../workers/progress.ts'
 
-const LOOK_EVERY_MS = 10_000
-/** Samples come every fifteen seconds at the latest, also those that say that Redis does not answer. */
-const LOOP_STOPPED_AFTER_MS = 60_000
+const LOOK_EVERY_MS = 30_000
+/** Samples come every half a minute at the latest, also those that say that Redis does not answer. */
+const LOOP_STOPPED_AFTER_MS = 75_000
 
 export type WatchedPool = { name: string; lanes: string[]; progress: LaneProgress }
 export type Liveness = Service & {
   isAlive(): boolean
-  /** One look, which otherwise comes every ten seconds. */
+  /** One look, which otherwise comes every half a minute. */
   look(nowMs: number): Promise<void>
 }
 
@@ -44,10 +45,9 @@ export function startLiveness(options: {
     if (before === 0 && stuck.length > 0) log.error({ lanes: stuck }, 'work waits and none is taken')
   }
 
-  const timer = setInterval(() => {
+  const looks = inStep(LOOK_EVERY_MS, () => {
     pass = pass.then(() => look(Date.now()))
-  }, LOOK_EVERY_MS)
-  timer.unref()
+  })
   return {
     name: 'liveness',
     look,
@@ -55,11 +55,11 @@ export function startLiveness(options: {
       stuck.length === 0 && Date.now() - Math.max(startedMs, depth.current().takenAt) < LOOP_STOPPED_AFTER_MS,
     quiet() {
       // From here on nothing is taken any more, and rightly so.
-      clearInterval(timer)
+      looks.stop()
       stuck = []
     },
     async stop() {
-      clearInterval(timer)
+      looks.stop()
       await pass
       stuck = []
     },

@@ -2,10 +2,11 @@
 // gates are made for a number once. All do so within seconds, one after the other.
 import type { RedisClient } from '../queues/connection.ts'
 import { readShardNews } from '../queues/shard-news.ts'
+import { inStep } from '../runtime/rhythm.ts'
 import { countShards } from '../store/shard-map.ts'
 import type { Sql } from '../store/sql.ts'
 
-const LOOK_MS = 5000
+const LOOK_MS = 10_000
 const SPREAD_MS = 4000
 
 /** `changed` is called once; never while a store is away. */
@@ -22,10 +23,9 @@ export function watchShards(options: {
     const news = await readShardNews(redis, namespace)
     if (told || news === undefined || news === shards || (await countShards(sql)) === shards) return
     told = true
-    clearInterval(timer)
+    watch.stop()
     setTimeout(options.changed, Math.random() * SPREAD_MS).unref()
   }
-  const timer = setInterval(() => void look().catch(() => {}), LOOK_MS)
-  timer.unref()
-  return { stop: () => clearInterval(timer) }
+  const watch = inStep(LOOK_MS, () => void look().catch(() => {}))
+  return watch
 }

@@ -2,22 +2,16 @@
 // 8 worker processes and through 1, 4, 16 and 64 shards, on servers of its own, and prints events a second and CPU an
 // event. Rows of a round follow each other forwards and then backwards, and each keeps its cheaper run: a machine that
 // others use too drifts. Writes results/efficiency.json, which a table of loadtest/README.md is compared with.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Bench, endToEnd } from '../cli/bench/phases.ts'
-import { setUpDemo } from '../cli/demo/setup.ts'
-import { startStack } from '../cli/local/stack.ts'
+import { machineText, withOwnServers } from '../cli/bench/own-servers.ts'
+import { endToEnd } from '../cli/bench/phases.ts'
 import { table } from '../cli/table.ts'
 import { DEFAULT_SHARDS } from '../domain/buckets.ts'
-import { connectProducer, whenReady } from '../queues/connection.ts'
-import { readConfig } from '../runtime/config.ts'
-import { connectSql } from '../store/sql.ts'
 import { commitOf } from './commit.ts'
 
 const EVENTS = 200_000
 const WARM_UP = 40_000
-const USERS = 10_000
 const FILE = join(import.meta.dirname, 'results/efficiency.json')
 
 type Setup = { workers: number; shards: number }
@@ -42,7 +36,7 @@ for (const setups of [WORKERS, SHARDS]) {
   }
 }
 const measured = {
-  machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`,
+  machine: machineText(),
   commit: commitOf(),
   date: new Date().toISOString().slice(0, 10),
 }
@@ -74,45 +68,21 @@ function processesOf(workers: number): string[][] {
 }
 
 async function measure(setup: Setup): Promise<Row> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'millrace-efficiency-'))
-  const config = readConfig(
-    {},
-    {
-      dataDir,
-      httpPort: 0,
-      outboxPort: 0,
-      localPostgresPort: 0,
-      localRedisPort: 0,
-      localRedisMaxmemoryMb: 2048,
-      shards: setup.shards,
-    },
-  )
-  const stack = await startStack({
-    config,
+  const servers = {
+    name: 'efficiency',
     env: process.env,
     say: () => {},
+    config: { shards: setup.shards },
     processes: processesOf(setup.workers),
     postgresConnections: 200,
-  })
-  const { databaseUrl, redisUrl, namespace } = stack.config
-  const sql = connectSql({ url: databaseUrl, namespace, max: 2, applicationName: 'efficiency' })
-  const redis = connectProducer(redisUrl)
-  try {
-    await whenReady(redis)
-    const { writeKey } = await setUpDemo(sql, dataDir, Date.now())
-    const bench: Bench = { stack, sql, redis, writeKey, users: USERS, run: `e${Date.now().toString(36)}` }
+  }
+  return withOwnServers(servers, async (bench) => {
     await endToEnd(bench, WARM_UP)
     const { eventsPerSecond, cpu } = await endToEnd(bench, EVENTS)
     const { generator: _, ...ours } = cpu
     const sum = Object.values(ours).reduce((total, value) => total + value, 0)
     return { ...setup, eventsPerSecond, cpuMicrosecondsPerEvent: ours, sum }
-  } finally {
-    await sql.end({ timeout: 5 })
-    redis.disconnect()
-    await stack.stop()
-    await stack.postgres?.destroy()
-    rmSync(dataDir, { recursive: true, force: true })
-  }
+  })
 }
 
 function rounded(row: Row): Row {

@@ -2,6 +2,7 @@
 // sample that has grown old, and hardly ever while nobody does. Gates (collector, workers) read the last sample from
 // memory, so looking costs no round trip.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { untilStep } from '../runtime/rhythm.ts'
 import { askQueues } from './ask.ts'
 import { type RedisClient, serversOf } from './connection.ts'
 import { queuePrefix } from './define.ts'
@@ -123,7 +124,7 @@ export function startSampler(options: {
     clearTimeout(timer)
     looking ??= takeOne().finally(() => {
       looking = undefined
-      if (!closed) timer = setTimeout(look, isBusy(sample) ? options.busyMs : options.idleMs)
+      if (!closed) timer = setTimeout(look, isBusy(sample) ? options.busyMs : untilStep(options.idleMs))
     })
     return looking
   }

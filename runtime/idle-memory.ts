@@ -2,6 +2,7 @@
 // heap of its busiest minute. Started by the processes of cli/; never collects while there is work.
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { untilStep } from './rhythm.ts'
 
 const LOOK_EVERY_MS = 5000
 /** When there is nothing to give back any more: to look is a wake-up too. */
@@ -45,10 +46,10 @@ export function releaseWhenIdle(): { stop(): void } {
       before = process.cpuUsage()
     }
     lookMs = owed === 0 ? SETTLED_LOOK_MS : LOOK_EVERY_MS
-    timer = setTimeout(look, lookMs)
+    timer = setTimeout(look, untilStep(lookMs))
     timer.unref()
   }
-  timer = setTimeout(look, lookMs)
+  timer = setTimeout(look, untilStep(lookMs))
   timer.unref()
   return { stop: () => clearTimeout(timer) }
 }

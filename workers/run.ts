@@ -6,12 +6,13 @@
 //   RetryLater(ms)      -> delayed, no attempt spent
 //   infrastructure      -> delayed with capped jitter, no attempt spent, however long it lasts
 //   anything else       -> retry with capped jitter, dead letter after the last attempt
-import { DelayedError, type Job, type Telemetry, UnrecoverableError, Worker } from 'bullmq'
+import { DelayedError, type Job, type Telemetry, UnrecoverableError } from 'bullmq'
 import { Compile } from 'typebox/compile'
 import { decodePayload } from '../queues/codec.ts'
 import type { RedisClient } from '../queues/connection.ts'
 import { type QueueContract, queueNames, queuePrefix } from '../queues/define.ts'
 import type { DepthSampler } from '../queues/depth.ts'
+import { RestingWorker } from '../queues/resting-worker.ts'
 import type { Sender } from '../queues/sender.ts'
 import { describeError, fail, isInfrastructureError, PermanentError, RetryLater } from '../runtime/errors.ts'
 import { beginAtZero } from '../runtime/instruments.ts'
@@ -41,12 +42,6 @@ export type RunOptions = {
 }
 
 export type RunningPool = Service & { lanes: string[]; progress: LaneProgress }
-
-/**
- * How long a worker that has nothing to do waits at Redis before it looks again: a job that comes wakes it at once, so
- * this only costs. The most that BullMQ itself blocks for (bullmq#1658): a connection that died unseen is given up then.
- */
-const BLOCK_SECONDS = 10
 
 /**
  * After this many stalls a job is a suspect: it may be what kills its process. It is retried as two halves where it can
@@ -79,11 +74,11 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
       progress.taken(lane)
       await execute(job, token, lane).finally(() => progress.finished(lane))
     }
-    const worker = new Worker(lane, (job, token) => work(job, token), {
+    const worker = new RestingWorker(lane, (job, token) => work(job, token), {
       connection: options.connection,
       prefix: queuePrefix(config.namespace, lane),
       concurrency,
-      drainDelay: BLOCK_SECONDS,
+      drainDelay: config.redisBlockMs / 1000,
       lockDuration: config.lockMs,
       stalledInterval: config.stalledCheckMs,
       maxStalledCount: config.maxStalls,

@@ -2,74 +2,35 @@
 // the same rows. `--json FILE` also writes the figures; `--quick` takes a tenth of the time (for a look, not for a claim);
 // `--full` also measures how the rate holds with up to 50 million stored rows.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { connectProducer, whenReady } from '../../queues/connection.ts'
-import { readConfig } from '../../runtime/config.ts'
+import { writeFileSync } from 'node:fs'
 import { fail } from '../../runtime/errors.ts'
-import { connectSql, type Sql } from '../../store/sql.ts'
+import type { Sql } from '../../store/sql.ts'
 import { openCopyYardstick } from '../bench/copy.ts'
 import { naivePipeline } from '../bench/naive.ts'
-import {
-  type Bench,
-  endToEnd,
-  memoryPerQueuedEvent,
-  singleEvents,
-  singlesAtRate,
-  steadyRate,
-} from '../bench/phases.ts'
+import { machineText, withOwnServers } from '../bench/own-servers.ts'
+import { endToEnd, memoryPerQueuedEvent, singleEvents, singlesAtRate, steadyRate } from '../bench/phases.ts'
 import { rateByStoredRows } from '../bench/stored.ts'
-import { setUpDemo } from '../demo/setup.ts'
 import type { CliIo } from '../io.ts'
-import { startStack } from '../local/stack.ts'
-
-const USERS = 10_000
 
 export async function run(args: string[], io: CliIo): Promise<number> {
   const { jsonFile, quick, full } = readOptions(args)
   const scale = quick ? 0.1 : 1
-  const dataDir = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
-  const config = readConfig(
-    {},
-    {
-      dataDir,
-      httpPort: 0,
-      dashboardPort: 0,
-      exporterPort: 0,
-      outboxPort: 0,
-      localPostgresPort: 0,
-      localRedisPort: 0,
-      localRedisMaxmemoryMb: 2048,
-      // What docker-compose.yml gives it.
-      localPostgresBuffersMb: 512,
-    },
-  )
   const step = (text: string) => io.write(`  ${text}\n`)
   io.write('Millrace benchmark: own servers, all default pools, one run\n')
-  const stack = await startStack({ config, env: io.env, say: step })
-  const sql = connectSql({
-    url: stack.config.databaseUrl,
-    namespace: stack.config.namespace,
-    max: 2,
-    applicationName: 'bench',
-    statementTimeoutMs: 300_000,
-  })
-  const redis = connectProducer(stack.config.redisUrl)
-  try {
-    await whenReady(redis)
+  // What docker-compose.yml gives Postgres.
+  const servers = { name: 'bench', env: io.env, say: step, config: { localPostgresBuffersMb: 512 } }
+  return withOwnServers(servers, async (bench) => {
+    const { stack, sql, redis, users } = bench
     const settings = await readSettings(sql, async (name) =>
       String(Object.values(Object(await redis.config('GET', name)))[1]),
     )
     for (const [name, value] of Object.entries(settings)) step(`${name} = ${value}`)
-    const { writeKey } = await setUpDemo(sql, dataDir, Date.now())
-    const bench: Bench = { stack, sql, redis, writeKey, users: USERS, run: `b${Date.now().toString(36)}` }
 
     step('warming up')
-    await endToEnd(bench, 16 * USERS)
+    await endToEnd(bench, 16 * users)
     const yardstick = await openCopyYardstick(stack.config.databaseUrl, {
       rows: Math.round(100_000 * Math.max(scale, 0.5)),
-      users: USERS,
+      users,
     })
     const copyRuns: number[] = []
     const copyEventRuns: number[] = []
@@ -98,7 +59,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     step('memory of waiting events')
     const redisBytes = await memoryPerQueuedEvent(bench, 20_000)
     step('a naive pipeline: one job and one insert an event')
-    const naive = await naivePipeline(stack, { events: Math.round(100 * scale) * 200, users: USERS })
+    const naive = await naivePipeline(stack, { events: Math.round(100 * scale) * 200, users })
 
     if (full) step('the rate with 1, 10 and 50 million stored rows')
     const byStoredRows = full ? await rateByStoredRows(bench, step) : null
@@ -129,7 +90,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
       copyRuns,
       copyEventRuns,
       settings,
-      machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`,
+      machine: machineText(),
       commit: commitOf(),
       quick,
     }
@@ -137,13 +98,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(figures, null, 2)}\n`)
     else io.write(`${JSON.stringify(figures)}\n`)
     return 0
-  } finally {
-    await sql.end({ timeout: 5 })
-    redis.disconnect()
-    await stack.stop()
-    await stack.postgres?.destroy()
-    rmSync(dataDir, { recursive: true, force: true })
-  }
+  })
 }
 
 function readOptions(args: string[]): { jsonFile: string | undefined; quick: boolean; full: boolean } {

@@ -25,6 +25,8 @@ export const DEFAULT_PROCESSES: string[][] = [
   ['persist', 'segment', 'deliver'],
 ]
 
+const LOCAL_BLOCK_MS = 25_000
+
 export type Stack = {
   config: Config
   /** Environment of the pool processes. */
@@ -181,6 +183,8 @@ async function configure(
     localPushPort: sinks.push.port,
     localPushCa: resolve(sinks.push.caFile),
     localWebhookUrl: sinks.webhook.url,
+    // A Redis of our own on this machine does not vanish unseen.
+    redisBlockMs: redis === undefined ? options.config.redisBlockMs : LOCAL_BLOCK_MS,
     httpPort: options.config.httpPort === 0 ? await choosePort(0) : options.config.httpPort,
   }
   return { sinks, config }

@@ -157,6 +157,14 @@ export const DEPLOYMENT_KEYS = {
     max: 5,
     why: 'replicas that must hold an event before it is accepted (WAIT)',
   },
+  redisBlockMs: {
+    env: 'MILLRACE_REDIS_BLOCK_MS',
+    kind: 'int',
+    default: '10000',
+    min: 1000,
+    max: 25_000,
+    why: 'how long an idle worker waits at Redis before it looks again (a job wakes it at once); a connection that died unseen is given up then',
+  },
   lockMs: {
     env: 'MILLRACE_LOCK_MS',
     kind: 'int',

@@ -3,6 +3,7 @@
 import { schedule } from '../../queues/pipeline.ts'
 import { countSchedules, upsertSchedules } from '../../queues/schedules.ts'
 import { describeError } from '../../runtime/errors.ts'
+import { inStep } from '../../runtime/rhythm.ts'
 import type { ScheduleTask } from '../../schema/jobs.ts'
 import { lastRuns } from '../../store/schedule-runs.ts'
 import type { JobInfo } from '../define.ts'
@@ -46,14 +47,14 @@ function watchSchedules(deps: ScheduleDeps): { stop(): Promise<void> } {
     }
   }
   let looking: Promise<void> | undefined
-  const timer = setInterval(() => {
+  const looks = inStep(config.sweepMs, () => {
     looking ??= look().finally(() => {
       looking = undefined
     })
-  }, config.sweepMs)
+  })
   return {
     async stop() {
-      clearInterval(timer)
+      looks.stop()
       await looking
     },
   }

@@ -7,6 +7,7 @@ import { readTimerNews } from '../../cache/timer-news.ts'
 import { shardName, shardOfProfile } from '../../domain/buckets.ts'
 import { segment } from '../../queues/pipeline.ts'
 import { describeError } from '../../runtime/errors.ts'
+import { untilStep } from '../../runtime/rhythm.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { nextLeaseEnd, nextTimer, takeDueTimers } from '../../store/memberships.ts'
 import { recordRun } from '../../store/schedule-runs.ts'
@@ -37,7 +38,7 @@ export function startTimers(deps: ScheduleDeps): Timers {
         if (!isDown) deps.log.warn({ reason: describeError(error) }, 'segment timers wait for a store')
         isDown = true
       }
-      await pause(waitMs, stopping.signal)
+      await pause(waitMs < IDLE_MS ? waitMs : untilStep(IDLE_MS), stopping.signal)
     }
   }
   const running = loop()
@@ -79,7 +80,8 @@ export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs:
     })
     deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
   }
-  const ahead = await Promise.all([nextTimer(deps.sql), nextLeaseEnd(deps.sql, now)])
+  // One after the other: at rest this is all there is for Postgres, and a second connection costs it another process.
+  const ahead = [await nextTimer(deps.sql), await nextLeaseEnd(deps.sql, now)]
   const next = Math.min(...ahead.map((at) => at ?? Infinity))
   return { due: profileIds.length, nextInMs: Math.max(0, next - now) }
 }
