@@ -1,6 +1,7 @@
 // The scans of a segment pass: aggregates of the touched profiles' events, one statement a scan, set-wise. Uses the
 // events' key (profile_id, event_id, time, …); the bucket range of the shard prunes partitions. Filters are built from
 // fixed fragments with parameters: no user text is ever part of a statement.
+import type { AskedEvent } from '../domain/segments/asked.ts'
 import { EMPTY_SCAN, type ScanValue } from '../domain/segments/decide.ts'
 import type { Scan } from '../domain/segments/plan.ts'
 import type { PropertyFilter } from '../schema/rule.ts'
@@ -8,8 +9,6 @@ import { intArray, textArray } from './arrays.ts'
 import type { Queryable } from './sql.ts'
 
 export type ScanScope = { profileIds: number[]; bucketFrom: number; bucketTo: number; asOfMs: number }
-
-type EventNames = Pick<Scan, 'type' | 'event'>
 
 /** Value of each scan for each profile that has any event in it; absent = EMPTY_SCAN. `eventIds` = those of `scans`. */
 export async function runScans(
@@ -31,17 +30,17 @@ export async function runScans(
 /** Numbers of event names, by type and name. */
 export type EventIds = Map<string, number[]>
 
-function keyOf({ type, event }: EventNames): string {
+function keyOf({ type, event }: AskedEvent): string {
   return `${type}\u0000${event}`
 }
 
 /** Numbers of the event names; a page, screen or identify condition without a name means all of that type. */
-export async function readEventIds(sql: Queryable, scans: EventNames[]): Promise<EventIds> {
+export async function readEventIds(sql: Queryable, asked: AskedEvent[]): Promise<EventIds> {
   const rows = await sql<{ type: string; event: string; event_ids: number[] }[]>`
     select wanted.type, wanted.event, array_agg(n.event_id) as event_ids
     from (
       select distinct type, event
-      from unnest(${textArray(scans.map((scan) => scan.type))}::text[], ${textArray(scans.map((scan) => scan.event))}::text[]) as w (type, event)
+      from unnest(${textArray(asked.map((one) => one.type))}::text[], ${textArray(asked.map((one) => one.event))}::text[]) as w (type, event)
     ) wanted
     join event_names n on n.type = wanted.type and (n.name = wanted.event or (wanted.event = '' and wanted.type <> 'track'))
     group by wanted.type, wanted.event`

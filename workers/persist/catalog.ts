@@ -1,6 +1,7 @@
 // What a persist process remembers of the database between groups: numbers of event names and which event partitions
 // exist. Both only grow (until retention drops a partition), are small, and are asked for in one statement when missing.
 import { BUCKET_RANGES } from '../../domain/buckets.ts'
+import type { AskedEvent } from '../../domain/segments/asked.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import { ensureEventPartitions, numberEventNames, weekOf } from '../../store/events.ts'
 import type { Sql } from '../../store/sql.ts'
@@ -14,6 +15,8 @@ export type Catalog = {
   eventIds(events: NormalEvent[]): Promise<number[]>
   ensurePartitions(rows: { bucket: number; timeMs: number }[]): Promise<void>
   forgetPartitions(): void
+  /** The numbers of those of `asked` that this process has met: all that its own groups can hold. */
+  numbersOf(asked: AskedEvent[]): Set<number>
 }
 
 export function openCatalog(sql: Sql): Catalog {
@@ -52,6 +55,17 @@ export function openCatalog(sql: Sql): Catalog {
 
     forgetPartitions() {
       partitions = new Set()
+    },
+
+    numbersOf(asked) {
+      const found = new Set<number>()
+      for (const { type, event } of asked) {
+        const key = `${type}\u0000${event}`
+        if (event === '' && type !== 'track') {
+          for (const [known, number] of numbers) if (known.startsWith(key)) found.add(number)
+        } else found.add(numbers.get(key) ?? 0)
+      }
+      return found
     },
   }
 }

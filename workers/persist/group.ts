@@ -1,6 +1,7 @@
 // The body of persist: jobs gather into a group, a group is one transaction, and each job is acknowledged after its own
 // rows are committed and the touched profiles are on their shards' queues. One bad row never fails its group: the group
 // is halved until the row stands alone, and it goes to failed_events.
+import { askedEvents } from '../../domain/segments/asked.ts'
 import type { segment } from '../../queues/pipeline.ts'
 import { errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
@@ -9,6 +10,7 @@ import { recordFailedEvents } from '../../store/failed-events.ts'
 import type { Sql } from '../../store/sql.ts'
 import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
+import { createSegmentCatalog } from '../live-segments.ts'
 import { openCatalog } from './catalog.ts'
 import { rejectedEvent } from './failed.ts'
 import { createIdCache } from './id-cache.ts'
@@ -33,6 +35,7 @@ type Deps = PoolDeps<typeof segment>
 
 export function openPersister(deps: Deps): JobGroups<NormalBatch> {
   const memory: Memory = { catalog: openCatalog(deps.sql), ids: createIdCache(), wary: 0 }
+  const segments = createSegmentCatalog()
   return coalesceJobs<NormalBatch>(
     {
       weigh: (batch) => batch.events.length,
@@ -44,7 +47,15 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
     async (batches) => {
       const events = batches.flatMap((batch) => batch.events)
       const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.sql, memory, group))
-      await deps.send<typeof segment>(...touchedBatches(batches, kept, deps.config.shards))
+      // Read after the commit, which makes it safe to leave out who got nothing that a rule asks for: a rule that this
+      // look does not see goes live after it, and its backfill finds the rows.
+      const live = await segments.current(deps.sql)
+      const asked = memory.catalog.numbersOf(askedEvents(live.map((one) => one.plan)))
+      const touched = kept.touched.filter(
+        ({ eventIds }) => eventIds.length === 0 || eventIds.some((eventId) => asked.has(eventId)),
+      )
+      if (touched.length > 0)
+        await deps.send<typeof segment>(...touchedBatches(batches, touched, deps.config.shards))
       observe(deps, events, kept)
     },
   )

@@ -5,12 +5,12 @@ import { shardOfProfile } from '../../domain/buckets.ts'
 import { segment } from '../../queues/pipeline.ts'
 import type { NormalBatch } from '../../schema/event.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
-import type { Kept } from './keep.ts'
+import type { Touched } from './keep.ts'
 
 /** Arguments of `send`: the queue and its messages. */
 export function touchedBatches(
   batches: NormalBatch[],
-  kept: Kept,
+  all: Touched[],
   shards: number,
 ): [typeof segment, TouchedUsers[]] {
   const group = createHash('sha256')
@@ -21,7 +21,7 @@ export function touchedBatches(
   }
   const groupId = group.digest('hex').slice(0, 24)
   const messages: TouchedUsers[] = []
-  const byReason = Map.groupBy(kept.touched, (touched) => touched.reason)
+  const byReason = Map.groupBy(all, (touched) => touched.reason)
   for (const [reason, list] of byReason) {
     for (const [shard, touched] of Map.groupBy(list, (one) => shardOfProfile(one.profileId, shards))) {
       messages.push({

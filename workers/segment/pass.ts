@@ -1,6 +1,7 @@
 // One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
+import { askedEvents } from '../../domain/segments/asked.ts'
 import { decide, EMPTY_SCAN, type ScanValue } from '../../domain/segments/decide.ts'
 import type { Scan } from '../../domain/segments/plan.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -15,8 +16,9 @@ import {
   writeTimers,
 } from '../../store/memberships.ts'
 import { readEventIds, runScans } from '../../store/scans.ts'
-import { type LiveSegment, liveSegments, segmentsGeneration } from '../../store/segments.ts'
-import { inTransaction, type Queryable, type Sql } from '../../store/sql.ts'
+import type { LiveSegment } from '../../store/segments.ts'
+import { inTransaction, type Sql } from '../../store/sql.ts'
+import type { SegmentCatalog } from '../live-segments.ts'
 
 export type PassInput = {
   shards: number
@@ -38,27 +40,6 @@ export type PassResult = {
   memberships: Map<number, Set<number>>
 }
 
-/** The live segments as of their last change; one small read a pass, so that rules are picked up at once. */
-export type SegmentCatalog = { current(tx: Queryable): Promise<LiveSegment[]> }
-
-export function createSegmentCatalog(): SegmentCatalog {
-  let generation = ''
-  let segments: LiveSegment[] = []
-  return {
-    async current(tx) {
-      const newest = await segmentsGeneration(tx)
-      if (newest !== generation) {
-        segments = await liveSegments(tx)
-        generation = newest
-      }
-      return segments
-    },
-  }
-}
-
-/** Only identify changes traits. */
-const STATES_TRAITS = { type: 'identify', event: '' } as const
-
 export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Promise<PassResult> {
   return inTransaction(sql, async (tx) => {
     const wanted = [
@@ -69,7 +50,7 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     const segments = await catalog.current(tx)
     const scansOfAll = distinctScans(segments)
     const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
-    const eventIds = await readEventIds(tx, needsTraits ? [...scansOfAll, STATES_TRAITS] : scansOfAll)
+    const eventIds = await readEventIds(tx, askedEvents(segments.map((segment) => segment.plan)))
     const asked = new Set([...eventIds.values()].flat())
     const profileIds = [...input.reasons.keys()].filter(
       (profileId) =>

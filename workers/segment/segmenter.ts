@@ -11,7 +11,8 @@ import type { TouchedUsers } from '../../schema/jobs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesOf } from '../../store/announcements.ts'
 import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
-import { createSegmentCatalog, runPass, type SegmentCatalog } from './pass.ts'
+import { createSegmentCatalog, type SegmentCatalog } from '../live-segments.ts'
+import { runPass } from './pass.ts'
 
 const MAX_PROFILES_A_PASS = 5000
 /** Passes grow with the load instead of multiplying; it is also what an entry waits for at the least. */

@@ -1,0 +1,118 @@
+// Persist tells segment of those who got something that a live rule asks for, and of nobody else; a rule that goes live
+// meanwhile misses nobody.
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { parseRule } from '../../../domain/segments/parse.ts'
+import { compileRule } from '../../../domain/segments/plan.ts'
+import { sendBackfill } from '../../../queues/backfill.ts'
+import { decodePayload } from '../../../queues/codec.ts'
+import { persist, segment } from '../../../queues/pipeline.ts'
+import { openQueue } from '../../../queues/sender.ts'
+import type { TouchedUsers } from '../../../schema/jobs.ts'
+import { profilesOfBuckets } from '../../../store/memberships.ts'
+import { createSegment } from '../../../store/segments.ts'
+import { persistPool } from '../../../workers/persist/pool.ts'
+import { segmentPool } from '../../../workers/segment/pool.ts'
+import { normalBatch, normalEvent } from '../../support/factory.ts'
+import { waitFor } from '../../support/wait-for.ts'
+import { testWorld, type World } from '../../support/world.ts'
+
+let world: World
+beforeEach(async () => {
+  world = await testWorld({ shards: 1 })
+  await world.sql`insert into sources (name) values ('shop')`
+})
+afterEach(() => world.close())
+
+async function goLive(slug: string, match: unknown) {
+  const rule = parseRule({ match })
+  const plan = compileRule(rule)
+  return createSegment(world.sql, { slug, name: slug, rule, plan, ruleHash: slug, author: '', note: '' })
+}
+
+const atLeastOne = (event: string) =>
+  ({ k: 'agg', event, agg: 'count', window: { k: 'lifetime' }, op: 'gte', value: 1 }) as const
+
+/** User ids of the profiles that wait on the shard's queue, which nobody works on. */
+async function told(): Promise<string[]> {
+  const queue = openQueue(world.producer, world.namespace, `${segment.name}-00`)
+  const jobs = await queue.getJobs(['waiting'])
+  await queue.obliterate({ force: true })
+  await queue.close()
+  const ids = jobs.flatMap((job) => (decodePayload(job.data) as TouchedUsers).profileIds)
+  const rows = await world.sql<{ value: string }[]>`
+    select value from identities where kind = 0 and profile_id = any(${`{${ids.join(',')}}`}::bigint[]) order by value`
+  return rows.map((row) => row.value)
+}
+
+async function keep(...events: [string, string][]): Promise<void> {
+  const batch = events.map(([userId, name]) =>
+    name === 'identify'
+      ? normalEvent({ userId, type: 'identify', name: '', traits: { plan: 'gold' } })
+      : normalEvent({ userId, name }),
+  )
+  const before = (await world.sql`select 1 from events`).length
+  await world.sender.send(persist, [normalBatch(batch)])
+  await waitFor(async () => (await world.sql`select 1 from events`).length === before + events.length)
+  await waitFor(
+    async () => (await world.producer.exists(`{${world.namespace}-persist}:persist:active`)) === 0,
+  )
+}
+
+test('of known people only those whose events a rule asks for are told of, also by the first event of its name', async () => {
+  await goLive('ordered', atLeastOne('Order Completed'))
+  await world.run(persistPool)
+  await keep(['ann', 'Product Viewed'], ['bob', 'Product Viewed'])
+  // New people are in every segment of those who never did something.
+  expect(await told()).toEqual(['ann', 'bob'])
+  await keep(['ann', 'Product Viewed'], ['bob', 'Cart Viewed'], ['bob', 'identify'])
+  expect(await told()).toEqual([])
+  await keep(['ann', 'Product Viewed'], ['bob', 'Order Completed'])
+  expect(await told()).toEqual(['bob'])
+})
+
+test('a rule over traits asks for identify, and a rule that goes live is known to the next group', async () => {
+  await world.run(persistPool)
+  await keep(['ann', 'Product Viewed'], ['bob', 'Product Viewed'])
+  await told()
+  await keep(['ann', 'identify'])
+  expect(await told()).toEqual([])
+  await goLive('gold', { k: 'trait', path: 'plan', op: 'eq', value: 'gold' })
+  await keep(['bob', 'identify'], ['ann', 'Product Viewed'])
+  expect(await told()).toEqual(['bob'])
+})
+
+test('a group that is kept a second time tells of all its people: the first time may have told nobody', async () => {
+  await goLive('ordered', atLeastOne('Order Completed'))
+  await world.run(persistPool)
+  const batch = normalBatch([normalEvent({ userId: 'ann', messageId: 'a-1' })])
+  await world.sender.send(persist, [batch])
+  await waitFor(async () => (await told()).includes('ann'))
+  await world.sender.send(persist, [{ ...batch, batchId: `${batch.batchId}-again` }])
+  await waitFor(async () => (await told()).includes('ann'))
+})
+
+test('rules that go live while everybody orders end with everybody in them', async () => {
+  await world.run(persistPool, { concurrency: 4 })
+  await world.run(segmentPool)
+  const people = Array.from({ length: 40 }, (_, i) => `user-${i}`)
+  await keep(...people.map((id): [string, string] => [id, 'Product Viewed']))
+  for (let round = 0; round < 12; round++) {
+    const name = `Ordered ${round}`
+    // Half of the orders before the rule, half while it goes live and its backfill is on its way.
+    const orders = people.map((userId) => normalBatch([normalEvent({ userId, name })]))
+    await world.sender.send(persist, orders.slice(0, 20))
+    const live = goLive(`round-${round}`, atLeastOne(name))
+    await world.sender.send(persist, orders.slice(20))
+    const created = await live
+    if (created === undefined) throw new Error('the slug is taken')
+    const { sql, sender, clock } = world
+    await sendBackfill(
+      { send: sender.send, readProfiles: (slice) => profilesOfBuckets(sql, slice), shards: 1 },
+      { segmentId: created.segmentId, change: 'v1', nowMs: clock.now() },
+    )
+  }
+  await waitFor(async () => (await world.sql`select 1 from memberships`).length === 12 * people.length, {
+    timeoutMs: 20_000,
+    what: 'everybody in all twelve segments',
+  })
+})
