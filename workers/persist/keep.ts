@@ -7,7 +7,7 @@ import type { NormalEvent } from '../../schema/event.ts'
 import { claimMessageIdsAnew, claimNewMessageIds, copyEvents, type EventRow } from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { recentLosers } from '../../store/identities.ts'
-import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
+import { expectFewKeys, inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
 import type { Catalog } from './catalog.ts'
 import { derive } from './derive.ts'
 import { conflictingEvent } from './failed.ts'
@@ -45,6 +45,7 @@ export async function keepEvents(
   const { unique, conflicting, repeated } = withoutRepeats(events)
   const eventIds = await catalog.eventIds(unique)
   const { kept, people } = await inTransaction(sql, async (tx) => {
+    await expectFewKeys(tx, unique.length)
     const people = await resolvePeople(tx, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)
     await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))

@@ -17,7 +17,7 @@ import {
 } from '../../store/memberships.ts'
 import { readEventIds, runScans } from '../../store/scans.ts'
 import type { LiveSegment } from '../../store/segments.ts'
-import { inTransaction, type Sql } from '../../store/sql.ts'
+import { expectFewKeys, inTransaction, type Sql } from '../../store/sql.ts'
 import type { SegmentCatalog } from '../live-segments.ts'
 
 export type PassInput = {
@@ -62,6 +62,7 @@ export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Pr
     const { from, to } = rangeOf([...locked], input.shards)
     if (profileIds.length === 0)
       return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, memberships: new Map() }
+    await expectFewKeys(tx, profileIds.length)
     const states = await readProfileStates(tx, profileIds, needsTraits)
     const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
     const scope = { profileIds: living, bucketFrom: from, bucketTo: to, asOfMs }
