@@ -435,7 +435,18 @@ AS $function$
 begin
   execute format(
     'alter table %I
+       alter column bucket set statistics 10,
+       alter column event_id set statistics 10,
+       alter column source_id set statistics 10,
+       alter column marks set statistics 10,
+       alter column profile_id set statistics 10,
+       alter column time set statistics 10,
+       alter column received_at set statistics 10,
+       alter column value set statistics 10,
+       alter column currency set statistics 10,
        alter column message_id set statistics 0,
+       alter column user_id set statistics 0,
+       alter column anonymous_id set statistics 0,
        alter column properties set statistics 0,
        alter column envelope set statistics 0,
        set (autovacuum_analyze_scale_factor = 0.5)', partition);
