@@ -10,8 +10,9 @@ import { table } from '../cli/table.ts'
 import { DEFAULT_SHARDS } from '../domain/buckets.ts'
 import { commitOf } from './commit.ts'
 
-const EVENTS = 200_000
-const WARM_UP = 40_000
+const EVENTS = 400_000
+/** A process: V8 compiles in each of them what is used often, which takes seconds of CPU and is over after so many events. */
+const WARM_UP = 75_000
 const FILE = join(import.meta.dirname, 'results/efficiency.json')
 
 type Setup = { workers: number; shards: number }
@@ -77,7 +78,7 @@ async function measure(setup: Setup): Promise<Row> {
     postgresConnections: 200,
   }
   return withOwnServers(servers, async (bench) => {
-    await endToEnd(bench, WARM_UP)
+    await endToEnd(bench, WARM_UP * setup.workers)
     const { eventsPerSecond, cpu } = await endToEnd(bench, EVENTS)
     const { generator: _, ...ours } = cpu
     const sum = Object.values(ours).reduce((total, value) => total + value, 0)
