@@ -3,7 +3,6 @@ import { type Cache, openCache } from '../cache/connect.ts'
 import { DEFAULT_SHARDS } from '../domain/buckets.ts'
 import { connectConsumer, connectForCache, connectProducer, type RedisClient } from '../queues/connection.ts'
 import { type DepthSampler, startSampler } from '../queues/depth.ts'
-import { allQueueNames } from '../queues/pipeline.ts'
 import { findUnsafeSettings } from '../queues/safety.ts'
 import { createSender, type Sender } from '../queues/sender.ts'
 import { openTracing, type Tracing } from '../queues/tracing.ts'
@@ -31,11 +30,14 @@ export type Connections = {
   close(): Promise<void>
 }
 
-/** Connects and refuses what is not safe or does not fit: the schema, the shard map, Redis' durability. The returned configuration has the stored number of shards. */
+/**
+ * Connects and refuses what is not safe or does not fit: the schema, the shard map, Redis' durability. The returned
+ * configuration has the stored number of shards. `sampled` = the queues that this process goes by.
+ */
 export async function openConnections(
   given: Config,
   log: Log,
-  service: { name: string; version: string },
+  service: { name: string; version: string; sampled: (shards: number) => string[] },
 ): Promise<Connections> {
   await mustFitSchema(given)
   const producer = connectProducer(given.redisUrl)
@@ -67,7 +69,7 @@ export async function openConnections(
   const depth = startSampler({
     redis: producer,
     namespace: config.namespace,
-    names: allQueueNames(config.shards),
+    names: service.sampled(config.shards),
     busyMs: 300,
     idleMs: 30_000,
   })

@@ -30,7 +30,7 @@ export function startLiveness(options: {
   let pass: Promise<void> = Promise.resolve()
 
   async function look(nowMs: number): Promise<void> {
-    const { reachable, lanes } = depth.current()
+    const { reachable, lanes } = depth.peek()
     const mayHoldWork = pools
       .flatMap((pool) => pool.lanes)
       .filter((name) => (lanes.get(name)?.waiting ?? 0) + (lanes.get(name)?.delayed ?? 0) > 0)
@@ -52,7 +52,7 @@ export function startLiveness(options: {
     name: 'liveness',
     look,
     isAlive: () =>
-      stuck.length === 0 && Date.now() - Math.max(startedMs, depth.current().takenAt) < LOOP_STOPPED_AFTER_MS,
+      stuck.length === 0 && Date.now() - Math.max(startedMs, depth.peek().takenAt) < LOOP_STOPPED_AFTER_MS,
     quiet() {
       // From here on nothing is taken any more, and rightly so.
       looks.stop()

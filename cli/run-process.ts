@@ -3,6 +3,8 @@
 // loaded when asked for: a worker does not pay their memory.
 import packageFile from '../package.json' with { type: 'json' }
 import { connectProducer, whenReady } from '../queues/connection.ts'
+import { type QueueContract, queueNames } from '../queues/define.ts'
+import { allQueueNames, ingest, persist } from '../queues/pipeline.ts'
 import { queuesWithWork } from '../queues/ready-work.ts'
 import { findUnsafeSettings } from '../queues/safety.ts'
 import { createSender } from '../queues/sender.ts'
@@ -14,6 +16,7 @@ import { startProbes } from '../runtime/probes.ts'
 import { describeProcess } from '../runtime/process-gauges.ts'
 import { recordFailedEvents } from '../store/failed-events.ts'
 import { deadJobRow } from '../workers/dead-jobs.ts'
+import type { Pool } from '../workers/define.ts'
 import { REGISTRY } from '../workers/registry.ts'
 import { type OnDead, type RunningPool, runPool } from '../workers/run.ts'
 import { type Connections, openConnections } from './connections.ts'
@@ -45,9 +48,11 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
   for (const name of names)
     if (!RUNNABLE.includes(name))
       throw fail('invalid_config', `there is no pool ${name}: ${RUNNABLE.join(', ')}`)
+  const loaded = await loadPools(asked)
   const connections = await openConnections(given, log, {
     name: [...names].join('-'),
     version: packageFile.version,
+    sampled: (shards) => sampledQueues(names, loaded, shards),
   })
   const { config } = connections
   const services: Service[] = []
@@ -56,17 +61,15 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
   try {
     if (names.has('collector') || names.has('api'))
       addresses.http = await serveHttp(connections, names, services)
-    for (const one of asked) {
-      const row = REGISTRY.find((candidate) => candidate.name === one.name)
-      if (row?.load == null) continue
+    for (const { pool: definition, concurrency } of loaded) {
       const { sender, consumer, depth, sql, cache, metrics, clock, tracing } = connections
-      const pool = await runPool(await row.load(), {
+      const pool = await runPool(definition, {
         connection: consumer,
         sender,
         deps: { sql, cache, config, clock, log, metrics, depth },
         onDead: deadJobRecorder(connections),
         telemetry: tracing?.telemetry,
-        ...(one.concurrency === undefined ? {} : { concurrency: one.concurrency }),
+        ...(concurrency === undefined ? {} : { concurrency }),
       })
       pools.push(pool)
       services.push(pool)
@@ -137,6 +140,25 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
   }
 }
 
+type Loaded = { pool: Pool; concurrency: number | undefined }
+
+async function loadPools(asked: Asked[]): Promise<Loaded[]> {
+  const loaded: Loaded[] = []
+  for (const { name, concurrency } of asked) {
+    const load = REGISTRY.find((row) => row.name === name)?.load
+    if (load != null) loaded.push({ pool: await load(), concurrency })
+  }
+  return loaded
+}
+
+/** What a process goes by: a look at all queues is 170 commands, and every process of a pool looks. */
+function sampledQueues(names: Set<string>, loaded: Loaded[], shards: number): string[] {
+  if (names.has('api') || names.has('exporter')) return allQueueNames(shards)
+  const queues = new Set<QueueContract>(loaded.flatMap(({ pool }) => [pool.consumes, ...pool.produces]))
+  if (names.has('collector')) for (const queue of [ingest, persist]) queues.add(queue)
+  return [...queues].flatMap((queue) => queueNames(queue, shards))
+}
+
 const NEVER_RESHARDED = { watch: { stop: () => {} }, resharded: new Promise<never>(() => {}) }
 
 function awaitReshard({ producer, sql, config }: Connections) {
@@ -154,7 +176,7 @@ function awaitReshard({ producer, sql, config }: Connections) {
 
 /** Settings are looked at again: a Redis that was safe at the start may be changed while it runs. */
 async function isReady({ config, depth, producer }: Connections): Promise<boolean> {
-  if (!depth.current().reachable) return false
+  if (!(await depth.fresh()).reachable) return false
   return config.redisUnsafeOk || (await findUnsafeSettings(producer)).length === 0
 }
 

@@ -31,7 +31,7 @@ export async function startExporter(options: {
     port: config.exporterPort,
     log,
     metrics,
-    isReady: () => depth.current().reachable,
+    isReady: async () => (await depth.fresh()).reachable,
     isAlive: () => true,
     refresh: async () => showQueues(await depth.fresh(), metrics, names),
   })

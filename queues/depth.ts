@@ -1,6 +1,6 @@
-// Samples how full the queues and Redis are: a few times a second while there is work, at once when somebody reads a
-// sample that has grown old, and hardly ever while nobody does. Gates (collector, workers) read the last sample from
-// memory, so looking costs no round trip.
+// Samples how full some queues and Redis are: a few times a second while they hold work and somebody goes by it, at once
+// when somebody reads a sample that has grown old, and hardly ever while nobody does. Gates (collector, workers) read the
+// last sample from memory, so looking costs no round trip.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { untilStep } from '../runtime/rhythm.ts'
 import { askQueues } from './ask.ts'
@@ -86,9 +86,12 @@ async function readMemory(redis: RedisClient): Promise<{ usedMemoryBytes: number
 }
 
 export type DepthSampler = {
-  /** The last sample; `reachable: false` before the first one and while Redis does not answer. */
+  /** The last sample, for who goes by it all the time; `reachable: false` before the first one and while Redis does not answer. */
   current(): Sample
+  /** Throws for a queue that this process does not sample. */
   depthOf(queueName: string): LaneDepth
+  /** The last sample, however old; nobody is counted as going by it. */
+  peek(): Sample
   /** A sample no older than FRESH_MS, unless Redis leaves the question unanswered: then the last one, after half a second. */
   fresh(): Promise<Sample>
   close(): Promise<void>
@@ -96,11 +99,13 @@ export type DepthSampler = {
 
 /** Whoever reads an older sample gets it, and starts a look for the next reader. */
 const FRESH_MS = 3000
+/** So long after the last one who went by it the samples of a busy system come seldom again. */
+const WATCHED_MS = 10_000
 const ANSWER_WITHIN_MS = 500
 
 /**
- * Samples every `busyMs` while anything waits or is active, every `idleMs` otherwise, sooner when asked. A sample that
- * fails marks Redis unreachable.
+ * Samples `names` every `busyMs` while anything in them waits or is active and somebody reads, every `idleMs` otherwise,
+ * sooner when asked. A sample that fails marks Redis unreachable.
  */
 export function startSampler(options: {
   redis: RedisClient
@@ -119,12 +124,16 @@ export function startSampler(options: {
   let closed = false
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | undefined
+  let readAt = Date.now()
+  const sampled = new Set(options.names)
 
   const look = () => {
     clearTimeout(timer)
     looking ??= takeOne().finally(() => {
       looking = undefined
-      if (!closed) timer = setTimeout(look, isBusy(sample) ? options.busyMs : untilStep(options.idleMs))
+      if (closed) return
+      const isWatched = isBusy(sample) && Date.now() - readAt < WATCHED_MS
+      timer = setTimeout(look, isWatched ? options.busyMs : untilStep(options.idleMs))
     })
     return looking
   }
@@ -137,13 +146,18 @@ export function startSampler(options: {
   }
   const isOld = () => !closed && Date.now() - sample.takenAt > FRESH_MS
   const current = () => {
+    readAt = Date.now()
     if (looking === undefined && isOld()) void look()
     return sample
   }
   return {
     ready: look(),
     current,
-    depthOf: (name) => current().lanes.get(name) ?? EMPTY_LANE,
+    depthOf(name) {
+      if (!sampled.has(name)) throw new Error(`${name} is not sampled here`)
+      return current().lanes.get(name) ?? EMPTY_LANE
+    },
+    peek: () => sample,
     async fresh() {
       if (isOld()) await Promise.race([look(), sleep(ANSWER_WITHIN_MS, undefined, { ref: false })])
       return sample

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CAPACITY_COLUMNS, capacityRows } from '../../cli/scale/capacity-table.ts'
 import capacity from '../../domain/capacity.json' with { type: 'json' }
+import efficiency from '../../loadtest/results/efficiency.json' with { type: 'json' }
 import { simulate } from '../../loadtest/simulator/run.ts'
 import { scenarios } from '../../loadtest/simulator/scenarios.ts'
 import { ROOT } from '../support/source-tree.ts'
@@ -16,6 +17,17 @@ test('the capacity table of README is what millrace scale capacity prints', () =
   const lines = section.split('\n').filter((text) => text.startsWith('|'))
   expect(lines).toEqual([line(CAPACITY_COLUMNS), '|---|---:|---:|---:|', ...capacityRows(capacity).map(line)])
   expect(section).toContain(`commit ${capacity.measured.commit}`)
+})
+
+test('the table of more processes and more shards in loadtest/README.md is what was measured', () => {
+  const section =
+    read('loadtest/README.md').split('### More processes, more shards')[1]?.split('\n### ')[0] ?? ''
+  const rows = section.split('\n').filter((text) => /^\| \d/.test(text))
+  expect(rows).toEqual(
+    efficiency.rows.map(({ workers, shards, eventsPerSecond, sum }) =>
+      line([String(workers), String(shards), eventsPerSecond.toLocaleString('en-US'), sum.toFixed(1)]),
+    ),
+  )
 })
 
 test('the scenarios in loadtest/README.md are what the simulator says', () => {

@@ -36,7 +36,7 @@ const atLeastOne = (event: string) =>
 async function told(): Promise<string[]> {
   const queue = openQueue(world.producer, world.namespace, `${segment.name}-00`)
   const jobs = await queue.getJobs(['waiting'])
-  await queue.obliterate({ force: true })
+  await Promise.all(jobs.map((job) => job.remove()))
   await queue.close()
   const ids = jobs.flatMap((job) => (decodePayload(job.data) as TouchedUsers).profileIds)
   const rows = await world.sql<{ value: string }[]>`
