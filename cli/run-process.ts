@@ -154,7 +154,9 @@ async function loadPools(asked: Asked[]): Promise<Loaded[]> {
 /** What a process goes by: a look at all queues is 170 commands, and every process of a pool looks. */
 function sampledQueues(names: Set<string>, loaded: Loaded[], shards: number): string[] {
   if (names.has('api') || names.has('exporter')) return allQueueNames(shards)
-  const queues = new Set<QueueContract>(loaded.flatMap(({ pool }) => [pool.consumes, ...pool.produces]))
+  const queues = new Set<QueueContract>(
+    loaded.flatMap(({ pool }) => [pool.consumes, ...pool.produces, ...pool.watches]),
+  )
   if (names.has('collector')) for (const queue of [ingest, persist]) queues.add(queue)
   return [...queues].flatMap((queue) => queueNames(queue, shards))
 }

@@ -49,6 +49,8 @@ export type PoolSpec<
   produces: readonly Produces[]
   /** Downstream queues that are skipped or spilled when over budget instead of being waited for. */
   neverWaitsFor?: readonly Produces[]
+  /** Other queues whose depth the pool goes by. */
+  watches?: readonly QueueContract[]
   work: { concurrency: number; timeoutMs: number }
   /** Made once a process: coalescers, clients. */
   open(deps: PoolDeps<Produces>): State | Promise<State>
@@ -63,6 +65,7 @@ export type Pool<Name extends string = string> = {
   consumes: QueueContract
   produces: readonly QueueContract[]
   neverWaitsFor: readonly QueueContract[]
+  watches: readonly QueueContract[]
   work: { concurrency: number; timeoutMs: number }
   open(deps: PoolDeps<QueueContract>): Promise<OpenPool>
 }
@@ -84,6 +87,7 @@ export function definePool<
     consumes: spec.consumes,
     produces: spec.produces,
     neverWaitsFor: spec.neverWaitsFor ?? [],
+    watches: spec.watches ?? [],
     work: spec.work,
     async open(deps) {
       const state = await spec.open(deps)
