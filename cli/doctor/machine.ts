@@ -1,9 +1,9 @@
 // Checks of this machine: Node, the data folder, disk space, ports. They need no server to be up.
 import { accessSync, constants, existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import type { Config } from '../../runtime/config.ts'
+import { isFree } from '../local/server.ts'
 import { bad, type Finding, ok, warn } from './finding.ts'
 
 const NODE_MAJOR = 24
@@ -86,12 +86,4 @@ async function checkPorts(config: Config, isRunning: boolean): Promise<Finding[]
     )
   }
   return findings.length > 0 ? findings : [ok('ports', ports.map(({ port }) => port).join(', '))]
-}
-
-function isFree(host: string, port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer()
-    server.once('error', () => done(false))
-    server.listen(port, host, () => server.close(() => done(true)))
-  })
 }

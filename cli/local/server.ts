@@ -23,15 +23,26 @@ export type LogLine = (line: string) => void
 /** `wanted`, or a port the system says is free when it is 0. */
 export async function choosePort(wanted: number): Promise<number> {
   if (wanted !== 0) return wanted
+  for (let tries = 0; tries < 100; tries++) {
+    const port = CHOSEN_PORTS.from + Math.floor(Math.random() * CHOSEN_PORTS.count)
+    if (await isFree('127.0.0.1', port)) return port
+  }
+  throw new Error('no free port')
+}
+
+/**
+ * Below what systems give to outgoing connections (32768 on Linux, 49152 elsewhere): between the choice of a port and its
+ * use, a connection of any other program may take one of those. CI met that.
+ */
+const CHOSEN_PORTS = { from: 20_000, count: 12_000 }
+
+/** Whether nobody listens there now. */
+export function isFree(host: string, port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, host, () => server.close(() => resolve(true)))
   })
-  const address = server.address()
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 /**

@@ -1,6 +1,5 @@
 // A whole deployment on one machine: Postgres and Redis (embedded unless configured), the schema, the local sinks, and
 // every pool in a few processes. `start`, `demo`, `bench` and the flow tests all stand on it.
-import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { DEFAULT_SHARDS } from '../../domain/buckets.ts'
 import { CONFIG_TABLE, type Config } from '../../runtime/config.ts'
@@ -15,7 +14,7 @@ import { compileCacheEnv } from './compile-cache.ts'
 import { type LocalPostgres, startPostgres } from './postgres.ts'
 import { type LocalRedis, startRedis } from './redis.ts'
 import { readLocalSecrets } from './secrets.ts'
-import { choosePort, type LogLine } from './server.ts'
+import { choosePort, isFree, type LogLine } from './server.ts'
 import { type Sinks, startSinks } from './sinks.ts'
 
 /** Few processes, each with about the same load: one hop must not keep the next one's event loop busy. */
@@ -247,12 +246,4 @@ async function refuseTakenPorts(config: Config): Promise<void> {
       'port_taken',
       `taken: ${taken.join(', ')}. Stop what uses them (another millrace start?), or set other ports`,
     )
-}
-
-function isFree(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, host, () => server.close(() => resolve(true)))
-  })
 }
