@@ -7,7 +7,7 @@ import { connectProducer, whenReady } from '../../queues/connection.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
 import { connectSql } from '../../store/sql.ts'
 import { setUpDemo } from '../demo/setup.ts'
-import { startStack } from '../local/stack.ts'
+import { FREE_PORTS, startStack } from '../local/stack.ts'
 import type { Bench } from './phases.ts'
 
 const USERS = 10_000
@@ -30,12 +30,7 @@ export async function withOwnServers<T>(
     {},
     {
       dataDir,
-      httpPort: 0,
-      dashboardPort: 0,
-      exporterPort: 0,
-      outboxPort: 0,
-      localPostgresPort: 0,
-      localRedisPort: 0,
+      ...FREE_PORTS,
       localRedisMaxmemoryMb: 2048,
       ...asked,
     },

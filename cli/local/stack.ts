@@ -26,6 +26,16 @@ export const DEFAULT_PROCESSES: string[][] = [
 
 const LOCAL_BLOCK_MS = 25_000
 
+/** Any free port for everything: several stacks beside each other. */
+export const FREE_PORTS = {
+  httpPort: 0,
+  dashboardPort: 0,
+  exporterPort: 0,
+  outboxPort: 0,
+  localPostgresPort: 0,
+  localRedisPort: 0,
+} as const satisfies Partial<Config>
+
 export type Stack = {
   config: Config
   /** Environment of the pool processes. */

@@ -7,7 +7,7 @@ import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { type DemoNote, setUpDemo } from '../../cli/demo/setup.ts'
 import { startPoolProcess } from '../../cli/local/children.ts'
 import type { LocalRedis } from '../../cli/local/redis.ts'
-import { DEFAULT_PROCESSES, type Stack, startStack } from '../../cli/local/stack.ts'
+import { DEFAULT_PROCESSES, FREE_PORTS, type Stack, startStack } from '../../cli/local/stack.ts'
 import { connectConsumer, type RedisClient, whenReady } from '../../queues/connection.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
@@ -66,12 +66,7 @@ export async function startDeployment(options: {
     {},
     {
       dataDir,
-      httpPort: 0,
-      dashboardPort: 0,
-      exporterPort: 0,
-      outboxPort: 0,
-      localPostgresPort: 0,
-      localRedisPort: 0,
+      ...FREE_PORTS,
       shards: 4,
       lockMs: 3000,
       stalledCheckMs: 1000,
