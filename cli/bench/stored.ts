@@ -1,7 +1,9 @@
 // How the rate holds while the tables grow (`bench --full`): rows of other people, of the last four weeks, are written into the
-// live tables until there are so many, and then the pipeline is measured as always. Takes half an hour and 30 GB.
+// live tables until there are so many, and then the pipeline is measured as always, between two looks at bare COPY into
+// empty tables: what a machine does in one half hour and not in the next shows there too. Takes half an hour and 30 GB.
 import { ensureEventPartitions, weekOf } from '../../store/events.ts'
 import type { Sql } from '../../store/sql.ts'
+import type { CopyYardstick } from './copy.ts'
 import { type Bench, endToEnd } from './phases.ts'
 
 const MARKS = [1_000_000, 10_000_000, 50_000_000]
@@ -11,11 +13,17 @@ const WEEKS = 4
 const WEEK_MS = 7 * 86_400_000
 const MEASURED_EVENTS = 300_000
 
-/** Events a second by stored rows; `say` is told of the progress. */
+export type StoredRates = {
+  eventsPerSecond: Record<string, number>
+  copyRowsPerSecond: Record<string, number>
+}
+
+/** Events a second by stored rows, and rows a second of bare COPY beside each; `say` is told of the progress. */
 export async function rateByStoredRows(
   bench: Bench,
+  yardstick: CopyYardstick,
   say: (text: string) => void,
-): Promise<Record<string, number>> {
+): Promise<StoredRates> {
   const { sql } = bench
   const nowMs = Date.now()
   const weeks = Array.from({ length: WEEKS + 1 }, (_, i) => weekOf(nowMs - i * WEEK_MS))
@@ -23,7 +31,7 @@ export async function rateByStoredRows(
     sql,
     weeks.flatMap((week) => Array.from({ length: 16 }, (_, range) => ({ range, week }))),
   )
-  const rates: Record<string, number> = {}
+  const rates: StoredRates = { eventsPerSecond: {}, copyRowsPerSecond: {} }
   let filled = 0
   for (const mark of MARKS) {
     const [row] = await sql<{ count: number }[]>`select count(*) as count from message_ids`
@@ -31,15 +39,18 @@ export async function rateByStoredRows(
     for (let to = filled; to < wanted; filled = to) {
       to = Math.min(wanted, filled + SLICE_ROWS)
       await fill(sql, filled, to, nowMs)
-      if (to % (SLICE_ROWS * 10) < SLICE_ROWS)
-        say(`${(mark - wanted + to).toLocaleString('en-US')} rows are stored`)
+      if (to % (SLICE_ROWS * 10) < SLICE_ROWS) say(`${whole(mark - wanted + to)} rows are stored`)
     }
     await sql`vacuum (analyze) message_ids`
     await sql`analyze events`
+    const copyBefore = await yardstick.rowsPerSecond()
     const { eventsPerSecond } = await endToEnd(bench, MEASURED_EVENTS)
-    rates[mark] = eventsPerSecond
+    const copyRows = Math.max(copyBefore, await yardstick.rowsPerSecond())
+    rates.eventsPerSecond[mark] = eventsPerSecond
+    rates.copyRowsPerSecond[mark] = copyRows
+    const ratio = (eventsPerSecond / copyRows).toFixed(3)
     say(
-      `with ${mark.toLocaleString('en-US')} rows: ${Math.round(eventsPerSecond).toLocaleString('en-US')} events/s`,
+      `with ${whole(mark)} rows: ${whole(eventsPerSecond)} events/s, ${ratio} of bare COPY into empty tables`,
     )
   }
   return rates
@@ -64,3 +75,5 @@ async function fill(sql: Sql, from: number, to: number, nowMs: number): Promise<
       '{"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"}},"integrations":{}}'::json
     from rows`
 }
+
+const whole = (value: number) => Math.round(value).toLocaleString('en-US')

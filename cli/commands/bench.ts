@@ -45,7 +45,6 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     step('end to end: batches of 100 until the last row is in Postgres')
     const whole = await endToEnd(bench, Math.round((600_000 * scale) / 100) * 100)
     await copyThrice('after')
-    await yardstick.close()
     step(`single events for ${Math.round(60 * scale)} s`)
     const singles = await singleEvents(bench, 60 * scale, 400)
     step('single events at half that rate')
@@ -62,7 +61,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     const naive = await naivePipeline(stack, { events: Math.round(100 * scale) * 200, users })
 
     if (full) step('the rate with 1, 10 and 50 million stored rows')
-    const byStoredRows = full ? await rateByStoredRows(bench, step) : null
+    const stored = full ? await rateByStoredRows(bench, yardstick, step) : undefined
+    await yardstick.close()
 
     const copyRowsPerSecond = Math.max(...copyRuns)
     const copyEventRowsPerSecond = Math.max(...copyEventRuns)
@@ -86,7 +86,8 @@ export async function run(args: string[], io: CliIo): Promise<number> {
       singlesQueuedJobsAtEnd: singles.queuedAtEnd,
       shedRequests: whole.shed + singles.shed,
       cpuMicrosecondsPerEvent: whole.cpu,
-      eventsPerSecondByStoredRows: byStoredRows,
+      eventsPerSecondByStoredRows: stored?.eventsPerSecond ?? null,
+      copyRowsPerSecondByStoredRows: stored?.copyRowsPerSecond ?? null,
       copyRuns,
       copyEventRuns,
       settings,
