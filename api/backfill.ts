@@ -7,13 +7,17 @@ import type { ApiDeps } from './deps.ts'
 
 /** How many profiles are handed on; null = a store was not reachable, and the sweep of the schedule pool will do it. */
 export async function evaluateAgain(
-  { sql, sender, config, clock, log }: ApiDeps,
+  { sql, servers, sender, config, clock, log }: ApiDeps,
   { segmentId, liveVersion, archivedAt }: SegmentRow,
 ): Promise<number | null> {
   const change = `${archivedAt === null ? 'v' : 'a'}${liveVersion ?? 0}`
   try {
     const named = await sendBackfill(
-      { send: sender.send, readProfiles: (slice) => profilesOfBuckets(sql, slice), shards: config.shards },
+      {
+        send: sender.send,
+        readProfiles: (slice) => profilesOfBuckets(servers, slice),
+        shards: config.shards,
+      },
       { segmentId, change, nowMs: clock.now() },
     )
     await closeBackfill(sql, { segmentId, change })

@@ -34,7 +34,7 @@ const Query = Type.Object(
 )
 const Key = Type.Object({ createdMicros: KeyNumber, deliveryKey: KeyText })
 
-export function deliveryRoutes(app: HttpServer, { sql }: ApiDeps): void {
+export function deliveryRoutes(app: HttpServer, { servers }: ApiDeps): void {
   const routes = typed(app)
 
   routes.get(
@@ -51,7 +51,13 @@ export function deliveryRoutes(app: HttpServer, { sql }: ApiDeps): void {
     async ({ query }) => {
       const { state, channel, campaignId } = query
       const before = decodeCursor(Key, query.cursor)
-      const rows = await listDeliveries(sql, { state, channel, campaignId, before, limit: query.limit + 1 })
+      const rows = await listDeliveries(servers, {
+        state,
+        channel,
+        campaignId,
+        before,
+        limit: query.limit + 1,
+      })
       const page = toPage(rows, query.limit, ({ createdMicros, deliveryKey }) => ({
         createdMicros,
         deliveryKey,
@@ -79,6 +85,6 @@ export function deliveryRoutes(app: HttpServer, { sql }: ApiDeps): void {
         response: { 200: Type.Object({ data: Type.Array(Count) }) },
       },
     },
-    async () => ({ data: [...(await countDeliveries(sql))] }),
+    async () => ({ data: await countDeliveries(servers) }),
   )
 }

@@ -7,10 +7,14 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 
 export type ApiDeps = {
+  /** The connection home: everything that is no person's row. */
   sql: Sql
+  /** For rows of people. */
+  servers: Servers
   cache: Cache
   config: Config
   clock: Clock

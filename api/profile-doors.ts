@@ -4,7 +4,7 @@ import Type from 'typebox'
 import { Value } from 'typebox/value'
 import { fail } from '../runtime/errors.ts'
 import { profileIdOfUser, survivingProfileId } from '../store/profiles.ts'
-import type { Queryable } from '../store/sql.ts'
+import type { Servers } from '../store/servers.ts'
 
 const UserParams = Type.Object({
   userId: Type.String({
@@ -24,8 +24,8 @@ export const PROFILE_DOORS = [
     tag: 'users',
     noun: 'user',
     params: UserParams,
-    async resolve(sql: Queryable, params: unknown): Promise<number> {
-      const profileId = await profileIdOfUser(sql, Value.Parse(UserParams, params).userId)
+    async resolve(servers: Servers, params: unknown): Promise<number> {
+      const profileId = await profileIdOfUser(servers.home, Value.Parse(UserParams, params).userId)
       if (profileId === undefined)
         throw fail('not_found', 'there is no user with this id', { field: 'userId' })
       return profileId
@@ -36,8 +36,8 @@ export const PROFILE_DOORS = [
     tag: 'profiles',
     noun: 'profile',
     params: ProfileParams,
-    async resolve(sql: Queryable, params: unknown): Promise<number> {
-      const profileId = await survivingProfileId(sql, Value.Parse(ProfileParams, params).profileId)
+    async resolve(servers: Servers, params: unknown): Promise<number> {
+      const profileId = await survivingProfileId(servers, Value.Parse(ProfileParams, params).profileId)
       if (profileId === undefined)
         throw fail('not_found', 'there is no profile with this number', { field: 'profileId' })
       return profileId

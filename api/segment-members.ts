@@ -22,7 +22,7 @@ const Size = Type.Object({
 const Query = Type.Object(PageQuery, { additionalProperties: false })
 const Key = Type.Object({ afterProfileId: KeyNumber })
 
-export function segmentMemberRoutes(app: HttpServer, { sql }: ApiDeps): void {
+export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps): void {
   const routes = typed(app)
 
   routes.get(
@@ -40,7 +40,7 @@ export function segmentMemberRoutes(app: HttpServer, { sql }: ApiDeps): void {
     async ({ params, query }) => {
       const { segmentId } = await segmentOf(sql, params.segment)
       const afterProfileId = decodeCursor(Key, query.cursor)?.afterProfileId ?? -1
-      const rows = await listMembers(sql, segmentId, { afterProfileId, limit: query.limit + 1 })
+      const rows = await listMembers(servers, segmentId, { afterProfileId, limit: query.limit + 1 })
       const page = toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId }))
       const data = page.data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() }))
       return { ...page, data }
@@ -59,7 +59,7 @@ export function segmentMemberRoutes(app: HttpServer, { sql }: ApiDeps): void {
     },
     async ({ params }) => {
       const { segmentId, slug } = await segmentOf(sql, params.segment)
-      return { segmentId, slug, size: await countMembers(sql, segmentId) }
+      return { segmentId, slug, size: await countMembers(servers, segmentId) }
     },
   )
 }

@@ -9,8 +9,8 @@ import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { profilesOfBuckets, readProfileStates } from '../store/memberships.ts'
-import { runScans } from '../store/scans.ts'
-import type { Sql } from '../store/sql.ts'
+import { readEventIds, runScans } from '../store/scans.ts'
+import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
 import { RuleDocument } from './segments.ts'
 import { typed } from './typed.ts'
@@ -35,7 +35,7 @@ const Preview = Type.Object({
   tookMs: Type.Integer({ examples: [8] }),
 })
 
-export function segmentPreviewRoutes(app: HttpServer, { sql, clock }: ApiDeps): void {
+export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDeps): void {
   const oneAtATime = pLimit(1)
 
   typed(app).post(
@@ -55,24 +55,24 @@ export function segmentPreviewRoutes(app: HttpServer, { sql, clock }: ApiDeps): 
         throw fail('overloaded', 'other previews are waiting already', { retryAfterS: 5 })
       return oneAtATime(async () => {
         const startedMs = clock.now()
-        const found = await preview(sql, plan, startedMs, () => clock.now() - startedMs > LIMITS.ms)
+        const found = await preview(servers, plan, startedMs, () => clock.now() - startedMs > LIMITS.ms)
         return { ...found, tookMs: clock.now() - startedMs }
       })
     },
   )
 }
 
-async function preview(sql: Sql, plan: Plan, asOfMs: number, isLate: () => boolean) {
+async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () => boolean) {
   let members = 0
   let of = 0
   for (let from = 0; from < BUCKETS; from += RANGE_WIDTH) {
     const range = { from, to: from + RANGE_WIDTH - 1 }
     let afterProfileId: number | undefined
     for (;;) {
-      const profileIds = await profilesOfBuckets(sql, { ...range, afterProfileId, limit: SLICE })
+      const profileIds = await profilesOfBuckets(servers, { ...range, afterProfileId, limit: SLICE })
       if (profileIds.length === 0) break
       if (of >= LIMITS.profiles || isLate()) return { members, of, complete: false }
-      members += await countFitting(sql, plan, profileIds, range, asOfMs)
+      members += await countFitting(servers, plan, profileIds, range, asOfMs)
       of += profileIds.length
       afterProfileId = profileIds.at(-1)
     }
@@ -81,16 +81,17 @@ async function preview(sql: Sql, plan: Plan, asOfMs: number, isLate: () => boole
 }
 
 async function countFitting(
-  sql: Sql,
+  servers: Servers,
   plan: Plan,
   profileIds: number[],
   range: { from: number; to: number },
   asOfMs: number,
 ): Promise<number> {
   const needsTraits = plan.leaves.some((leaf) => leaf.k === 'trait')
+  const sql = servers.of(range.from)
   const states = await readProfileStates(sql, profileIds, needsTraits)
   const scope = { profileIds, bucketFrom: range.from, bucketTo: range.to, asOfMs }
-  const scans = await runScans(sql, plan.scans, scope)
+  const scans = await runScans(sql, plan.scans, scope, await readEventIds(servers.home, plan.scans))
   return states.filter(({ profileId, traits }) => {
     const values = new Map(
       plan.scans.map(({ key }) => [key, scans.get(key)?.get(profileId) ?? EMPTY_SCAN] as const),

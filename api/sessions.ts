@@ -38,7 +38,7 @@ const Query = Type.Object(
 )
 const Key = Type.Object({ profileId: KeyNumber, startedMs: KeyTime })
 
-export function sessionRoutes(app: HttpServer, { sql }: ApiDeps): void {
+export function sessionRoutes(app: HttpServer, { servers }: ApiDeps): void {
   typed(app).get(
     '/api/v1/sessions',
     {
@@ -51,7 +51,7 @@ export function sessionRoutes(app: HttpServer, { sql }: ApiDeps): void {
       },
     },
     async ({ query }) => {
-      const rows = await listSessions(sql, {
+      const rows = await listSessions(servers, {
         open: query.state === undefined ? undefined : query.state === 'open',
         after: decodeCursor(Key, query.cursor),
         limit: query.limit + 1,

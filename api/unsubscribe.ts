@@ -55,10 +55,10 @@ export function unsubscribeRoutes(app: HttpServer, deps: ApiDeps): void {
 }
 
 /** Suppresses the address that the person of the link has now; twice is once. Without an address there is nothing to do. */
-async function unsubscribe({ sql, config }: ApiDeps, link: Unsubscribe): Promise<void> {
+async function unsubscribe({ sql, servers, config }: ApiDeps, link: Unsubscribe): Promise<void> {
   const { channel, campaignId } = link
-  const profileId = await survivingProfileId(sql, link.profileId)
-  const profile = profileId === undefined ? undefined : await readProfile(sql, profileId)
+  const profileId = await survivingProfileId(servers, link.profileId)
+  const profile = profileId === undefined ? undefined : await readProfile(servers.of(profileId), profileId)
   const address = profile === undefined ? undefined : addressOf(channel, profile.traits)
   if (address === undefined) return
   const hash = addressHash(config.secret, channel, address)

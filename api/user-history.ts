@@ -73,7 +73,7 @@ export function userHistoryRoutes(app: HttpServer, deps: ApiDeps): void {
   for (const door of PROFILE_DOORS) historyRoutes(app, deps, door)
 }
 
-function historyRoutes(app: HttpServer, { sql }: ApiDeps, door: (typeof PROFILE_DOORS)[number]): void {
+function historyRoutes(app: HttpServer, { servers }: ApiDeps, door: (typeof PROFILE_DOORS)[number]): void {
   const about = (what: string) => ({
     tags: [door.tag],
     summary: `${what} of a ${door.noun}`,
@@ -85,7 +85,7 @@ function historyRoutes(app: HttpServer, { sql }: ApiDeps, door: (typeof PROFILE_
     `${door.path}/events`,
     { schema: { ...about('Events'), querystring: EventQuery, response: { 200: pageOf(Event) } } },
     async ({ params, query }) => {
-      const rows = await listEventsOf(sql, await door.resolve(sql, params), {
+      const rows = await listEventsOf(servers, await door.resolve(servers, params), {
         after: decodeCursor(EventKey, query.cursor),
         event: query.event,
         limit: query.limit + 1,
@@ -102,7 +102,8 @@ function historyRoutes(app: HttpServer, { sql }: ApiDeps, door: (typeof PROFILE_
     `${door.path}/sessions`,
     { schema: { ...about('Sessions'), querystring: PlainQuery, response: { 200: pageOf(Session) } } },
     async ({ params, query }) => {
-      const rows = await listSessionsOf(sql, await door.resolve(sql, params), {
+      const profileId = await door.resolve(servers, params)
+      const rows = await listSessionsOf(servers.of(profileId), profileId, {
         startedBeforeMs: decodeCursor(SessionKey, query.cursor)?.startedBeforeMs,
         limit: query.limit + 1,
       })
@@ -115,7 +116,7 @@ function historyRoutes(app: HttpServer, { sql }: ApiDeps, door: (typeof PROFILE_
     `${door.path}/segments`,
     { schema: { ...about('Segments'), response: { 200: Type.Object({ data: Type.Array(Membership) }) } } },
     async ({ params }) => {
-      const rows = await listMembershipsOf(sql, await door.resolve(sql, params))
+      const rows = await listMembershipsOf(servers, await door.resolve(servers, params))
       return { data: rows.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() })) }
     },
   )
@@ -124,7 +125,8 @@ function historyRoutes(app: HttpServer, { sql }: ApiDeps, door: (typeof PROFILE_
     `${door.path}/deliveries`,
     { schema: { ...about('Deliveries'), querystring: PlainQuery, response: { 200: pageOf(Delivery) } } },
     async ({ params, query }) => {
-      const rows = await listDeliveriesOf(sql, await door.resolve(sql, params), {
+      const profileId = await door.resolve(servers, params)
+      const rows = await listDeliveriesOf(servers.of(profileId), profileId, {
         after: decodeCursor(DeliveryKey, query.cursor),
         limit: query.limit + 1,
       })

@@ -70,7 +70,7 @@ const ListQuery = Type.Object(
 const Key = Type.Object({ bucket: Type.Integer({ minimum: 0, maximum: 1023 }), profileId: KeyNumber })
 
 export function userRoutes(app: HttpServer, deps: ApiDeps): void {
-  const { sql } = deps
+  const { sql, servers } = deps
   typed(app).get(
     '/api/v1/users',
     {
@@ -85,10 +85,11 @@ export function userRoutes(app: HttpServer, deps: ApiDeps): void {
     async ({ query }) => {
       if (query.userId !== undefined) {
         const profileId = await profileIdOfUser(sql, query.userId)
-        const profile = profileId === undefined ? undefined : await readProfile(sql, profileId)
+        const profile =
+          profileId === undefined ? undefined : await readProfile(servers.of(profileId), profileId)
         return { data: profile === undefined ? [] : [summary(profile)], nextCursor: null }
       }
-      const rows = await listProfiles(sql, {
+      const rows = await listProfiles(servers, {
         known: query.kind === 'known',
         after: decodeCursor(Key, query.cursor),
         limit: query.limit + 1,
@@ -114,11 +115,11 @@ export function userRoutes(app: HttpServer, deps: ApiDeps): void {
         },
       },
       async (request) => {
-        const profileId = await door.resolve(sql, request.params)
+        const profileId = await door.resolve(servers, request.params)
         const [profile, identities, counts] = await Promise.all([
-          readProfile(sql, profileId),
+          readProfile(servers.of(profileId), profileId),
           readIdentitiesOf(sql, profileId, IDENTITIES_SHOWN),
-          countOfProfile(sql, profileId),
+          countOfProfile(servers, profileId),
         ])
         if (profile === undefined) throw fail('not_found', `there is no such ${door.noun}`)
         return {

@@ -5,16 +5,18 @@ import { type Cache, openCache } from '../cache/connect.ts'
 import { DEFAULT_SHARDS } from '../domain/buckets.ts'
 import { connectForCache, connectProducer, type RedisClient, whenReady } from '../queues/connection.ts'
 import { type Config, readConfig } from '../runtime/config.ts'
-import { describeError, fail } from '../runtime/errors.ts'
+import { describeError, fail, MillraceError } from '../runtime/errors.ts'
 import { redisPlaces } from '../runtime/redis-url.ts'
-import { schemaVersion } from '../schema/migrate.ts'
+import { migrate, schemaVersion } from '../schema/migrate.ts'
+import { ensureServerMap } from '../store/server-map.ts'
+import { connectServers, endAll, type Servers, spreadOver } from '../store/servers.ts'
 import { countShards } from '../store/shard-map.ts'
-import { connectSql, type Sql } from '../store/sql.ts'
+import type { Sql } from '../store/sql.ts'
 import type { CliIo } from './io.ts'
 import { type RunState, readRunState } from './run-state.ts'
 
 export type Found = { config: Config; state: RunState | undefined }
-export type System = Found & { sql: Sql; redis: RedisClient; cache: Cache }
+export type System = Found & { sql: Sql; servers: Servers; redis: RedisClient; cache: Cache }
 
 /** The configuration of the deployment that is meant; addresses may be empty when nothing runs. */
 export function findConfig(io: CliIo): Found {
@@ -50,21 +52,23 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
   await mustFitSchema(config)
   const redis = connectProducer(config.redisUrl)
   const cache = openCache(connectForCache(config.redisUrl), config.namespace)
-  const sql = connectSql({
-    url: config.databaseUrl,
+  const all = connectServers({
+    urls: config,
     namespace: config.namespace,
     max: 2,
     applicationName: 'millrace-cli',
   })
+  const [sql] = all
   try {
     await mustAnswer(redis, config.redisUrl)
     // The stored map is what the workers go by, whatever this shell's environment says.
     const shards = (await countShards(sql)) || config.shards || DEFAULT_SHARDS
-    return await work({ config: { ...config, shards }, state, sql, redis, cache })
+    const servers = spreadOver(all, config.namespace, await ensureServerMap(all))
+    return await work({ config: { ...config, shards }, state, sql, servers, redis, cache })
   } finally {
     redis.disconnect()
     await cache.close()
-    await sql.end({ timeout: 2 })
+    await endAll(all, 2)
   }
 }
 
@@ -84,15 +88,37 @@ export async function mustAnswer(redis: RedisClient, url: string): Promise<void>
 
 /** Throws `unavailable`, or `schema_mismatch` with what to do, unless Postgres has exactly the schema of this version. */
 export async function mustFitSchema(config: Config): Promise<void> {
-  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace).catch(
-    (cause: unknown) => {
-      throw fail(
-        'unavailable',
-        `Postgres does not answer at ${placeOf(config.databaseUrl)} (${describeError(cause)}): is it running?`,
-        { cause },
-      )
-    },
-  )
+  for (const url of databaseUrls(config)) await mustFitSchemaAt(url, config.namespace)
+}
+
+/** Of all Postgres servers, home first. */
+export function databaseUrls(config: Pick<Config, 'databaseUrl' | 'shardDatabaseUrls'>): string[] {
+  return [config.databaseUrl, ...config.shardDatabaseUrls]
+}
+
+/** Brings every server to the schema of this version; returns how many migrations that took, one after the other. */
+export async function migrateAll(config: Config): Promise<number> {
+  let applied = 0
+  for (const url of databaseUrls(config)) {
+    const versions = await migrate(url, config.namespace).catch((cause: unknown) => {
+      if (cause instanceof MillraceError) throw cause
+      throw fail('unavailable', `Postgres does not answer at ${placeOf(url)} (${describeError(cause)})`, {
+        cause,
+      })
+    })
+    applied = Math.max(applied, versions.length)
+  }
+  return applied
+}
+
+async function mustFitSchemaAt(url: string, namespace: string): Promise<void> {
+  const { applied, known } = await schemaVersion(url, namespace).catch((cause: unknown) => {
+    throw fail(
+      'unavailable',
+      `Postgres does not answer at ${placeOf(url)} (${describeError(cause)}): is it running?`,
+      { cause },
+    )
+  })
   if (applied > known) {
     throw fail(
       'schema_mismatch',

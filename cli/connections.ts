@@ -11,8 +11,10 @@ import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { createMetrics, type Metrics } from '../runtime/metrics.ts'
+import { ensureServerMap } from '../store/server-map.ts'
+import { connectServers, endAll, type Servers, spreadOver } from '../store/servers.ts'
 import { ensureShardMap } from '../store/shard-map.ts'
-import { connectSql, type Sql } from '../store/sql.ts'
+import type { Sql } from '../store/sql.ts'
 import { mustAnswer, mustFitSchema } from './connect.ts'
 
 export type Connections = {
@@ -20,7 +22,9 @@ export type Connections = {
   log: Log
   metrics: Metrics
   clock: typeof systemClock
+  /** The connection home: everything that is no person's row. */
   sql: Sql
+  servers: Servers
   cache: Cache
   producer: RedisClient
   consumer: RedisClient
@@ -44,12 +48,14 @@ export async function openConnections(
   const consumer = connectConsumer(given.redisUrl)
   await Promise.all([mustAnswer(producer, given.redisUrl), mustAnswer(consumer, given.redisUrl)])
   await refuseUnsafeRedis(producer, given, log)
-  const sql = connectSql({
-    url: given.databaseUrl,
+  const all = connectServers({
+    urls: given,
     namespace: given.namespace,
     max: given.postgresPoolSize,
     applicationName: `millrace-${service.name}`.slice(0, 50),
   })
+  const [sql] = all
+  const servers = spreadOver(all, given.namespace, await ensureServerMap(all))
   const shards = await ensureShardMap(sql, given.shards === 0 ? DEFAULT_SHARDS : given.shards)
   if (given.shards !== 0 && shards !== given.shards) {
     throw fail(
@@ -80,6 +86,7 @@ export async function openConnections(
     metrics: createMetrics(),
     clock: systemClock,
     sql,
+    servers,
     cache,
     producer,
     consumer,
@@ -90,7 +97,7 @@ export async function openConnections(
       await depth.close()
       await sender.close()
       await tracing?.close()
-      await sql.end({ timeout: 5 })
+      await endAll(all, 5)
       await cache.close()
       producer.disconnect()
       consumer.disconnect()

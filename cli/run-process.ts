@@ -62,11 +62,11 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
     if (names.has('collector') || names.has('api'))
       addresses.http = await serveHttp(connections, names, services)
     for (const { pool: definition, concurrency } of loaded) {
-      const { sender, consumer, depth, sql, cache, metrics, clock, tracing } = connections
+      const { sender, consumer, depth, sql, servers, cache, metrics, clock, tracing } = connections
       const pool = await runPool(definition, {
         connection: consumer,
         sender,
-        deps: { sql, cache, config, clock, log, metrics, depth },
+        deps: { sql, servers, cache, config, clock, log, metrics, depth },
         onDead: deadJobRecorder(connections),
         telemetry: tracing?.telemetry,
         ...(concurrency === undefined ? {} : { concurrency }),
@@ -80,6 +80,7 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
         config,
         log,
         sql: connections.sql,
+        servers: connections.servers,
         redis: connections.producer,
       })
       addresses.dashboard = dashboard.url
@@ -91,7 +92,7 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
       const exporter = await startExporter({
         config,
         depth: connections.depth,
-        sql: connections.sql,
+        servers: connections.servers,
         redis: connections.producer,
         log,
       })
@@ -184,7 +185,7 @@ async function isReady({ config, depth, producer }: Connections): Promise<boolea
 
 /** Collector and API share one port here; in a cluster an Ingress routes to each. */
 async function serveHttp(connections: Connections, names: Set<string>, services: Service[]): Promise<string> {
-  const { config, log, sql, cache, clock, metrics, depth, tracing } = connections
+  const { config, log, sql, servers, cache, clock, metrics, depth, tracing } = connections
   const { createHttpServer } = await import('../runtime/http.ts')
   const app = createHttpServer({ log, bodyLimitBytes: config.maxRequestBytes, trustProxy: config.trustProxy })
   // The edge has its own deadline: a frozen Redis must become a 503, not a wait.
@@ -203,6 +204,7 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
     const { mountApi } = await import('../api/app.ts')
     await mountApi(app, {
       sql,
+      servers,
       cache,
       config,
       clock,

@@ -10,14 +10,14 @@ import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { createDeploymentMetrics, type DeploymentMetrics } from '../runtime/metrics.ts'
 import { startProbes } from '../runtime/probes.ts'
-import type { Sql } from '../store/sql.ts'
+import type { Servers } from '../store/servers.ts'
 import { watchStores } from './store-gauges.ts'
 
 /** While a store does not answer its gauges are absent (not stale); without Redis /readyz is 503. */
 export async function startExporter(options: {
   config: Config
   depth: DepthSampler
-  sql: Sql
+  servers: Servers
   redis: RedisClient
   log: Log
 }): Promise<Service & { url: string }> {
@@ -36,7 +36,7 @@ export async function startExporter(options: {
     refresh: async () => showQueues(await depth.fresh(), metrics, names),
   })
   const stores = watchStores({
-    sql: options.sql,
+    servers: options.servers,
     redis: options.redis,
     namespace: config.namespace,
     queueNames: names,

@@ -8,6 +8,7 @@ import type { HttpServer } from '../runtime/http.ts'
 import { listDeliveriesOf } from '../store/profile-history.ts'
 import { profileIdsOfAnyId } from '../store/profiles.ts'
 import { findFailures, findMessage } from '../store/search.ts'
+import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import type { Guard } from './guard.ts'
 import { type Found, searchPage } from './search-page.ts'
@@ -15,7 +16,7 @@ import { type Found, searchPage } from './search-page.ts'
 /** Bounds of one look through the queues: at most this many jobs, this long, this many found. */
 const LOOK = { maxJobs: 5000, maxMs: 2500, maxFound: 50 }
 
-type Deps = { config: Config; sql: Sql; redis: RedisClient; guard: Guard }
+type Deps = { config: Config; sql: Sql; servers: Servers; redis: RedisClient; guard: Guard }
 
 export function searchRoute(app: HttpServer, deps: Deps): void {
   app.get('/search', async (request, reply) => {
@@ -26,10 +27,10 @@ export function searchRoute(app: HttpServer, deps: Deps): void {
   })
 }
 
-async function search({ config, sql, redis }: Deps, q: string): Promise<Found> {
+async function search({ config, sql, servers, redis }: Deps, q: string): Promise<Found> {
   const profileIds = await profileIdsOfAnyId(sql, q)
   const [message, failures, look, ...deliveries] = await Promise.all([
-    findMessage(sql, q),
+    findMessage(servers, q),
     findFailures(sql, q),
     findJobs(redis, {
       namespace: config.namespace,
@@ -37,7 +38,7 @@ async function search({ config, sql, redis }: Deps, q: string): Promise<Found> {
       needle: { id: q, profileIds },
       ...LOOK,
     }),
-    ...profileIds.map((profileId) => listDeliveriesOf(sql, profileId, { limit: 20 })),
+    ...profileIds.map((profileId) => listDeliveriesOf(servers.of(profileId), profileId, { limit: 20 })),
   ])
   return { message, failures, look, profileIds, deliveries: deliveries.flat() }
 }

@@ -8,6 +8,7 @@ import { createHttpServer, type HttpServer } from '../runtime/http.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import { createDashboardUser, hasDashboardUsers } from '../store/dashboard-users.ts'
+import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import { BOARD_PATH, mountBoard } from './board.ts'
 import { installGuard } from './guard.ts'
@@ -26,9 +27,10 @@ export async function startDashboard(options: {
   config: Config
   log: Log
   sql: Sql
+  servers: Servers
   redis: RedisClient
 }): Promise<Dashboard> {
-  const { config, log, sql, redis } = options
+  const { config, log, sql, servers, redis } = options
   if (config.secret === '')
     throw fail('invalid_config', 'MILLRACE_SECRET is needed: it signs dashboard sessions')
   const firstPassword = await makeFirstUser(sql, config.adminPassword)
@@ -36,7 +38,7 @@ export async function startDashboard(options: {
   const store = { redis, key: (...parts: (string | number)[]) => [config.namespace, 'c', ...parts].join(':') }
   const guard = installGuard(app, { sql, store, secret: config.secret })
   loginRoutes(app, { sql, store, secret: config.secret, guard })
-  searchRoute(app, { config, sql, redis, guard })
+  searchRoute(app, { config, sql, servers, redis, guard })
   await assetRoutes(app)
   app.get('/', (_request, reply) => reply.redirect(BOARD_PATH, 303))
   const closeBoard = await mountBoard(app, { config, sql, redis, guard })

@@ -8,15 +8,15 @@ import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { DeploymentMetrics } from '../runtime/metrics.ts'
 import { countFailedEvents } from '../store/failed-events.ts'
-import { readStoreGauges } from '../store/gauges.ts'
+import { gaugesOfAll, readStoreGauges } from '../store/gauges.ts'
 import { lastRuns } from '../store/schedule-runs.ts'
-import type { Sql } from '../store/sql.ts'
+import type { Servers } from '../store/servers.ts'
 
 /** A store that has not answered by then is as good as away. */
 const PATIENCE_MS = 10_000
 
 export type StoreWatch = {
-  sql: Sql
+  servers: Servers
   redis: RedisClient
   namespace: string
   queueNames: string[]
@@ -84,10 +84,10 @@ async function withPatience(look: Promise<void>, store: string): Promise<void> {
   }
 }
 
-async function readPostgres({ sql, metrics }: StoreWatch): Promise<void> {
-  const stored = await readStoreGauges(sql)
-  const failed = await countFailedEvents(sql)
-  const runs = await lastRuns(sql)
+async function readPostgres({ servers, metrics }: StoreWatch): Promise<void> {
+  const stored = gaugesOfAll(await Promise.all(servers.all.map(readStoreGauges)))
+  const failed = await countFailedEvents(servers.home)
+  const runs = await lastRuns(servers.home)
   metrics.postgresUp.set(1)
   metrics.postgresConnections.set(stored.connections)
   metrics.postgresConnectionsMax.set(stored.connectionsMax)

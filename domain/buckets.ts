@@ -20,6 +20,16 @@ export function bucketOfProfile(profileId: number): number {
   return profileId % BUCKETS
 }
 
+/** The bucket range (0-15) that a profile's rows, or those of a bucket, are in: what a Postgres server has or has not. */
+export function rangeOfProfile(profileId: number): number {
+  return (profileId % BUCKETS) >> 6
+}
+
+/** The range of a message id, which is spread by its own hash: `id` = the hash in hex. */
+export function rangeOfMessage(id: string): number {
+  return Number.parseInt(id.charAt(0), 16)
+}
+
 /** The shard (0-based) of a bucket when `shards` equal ranges share all buckets; `shards` divides 1,024. */
 export function shardOfBucket(bucket: number, shards: number): number {
   return Math.floor(bucket / (BUCKETS / shards))

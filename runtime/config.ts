@@ -87,6 +87,12 @@ function crossChecks(config: Config): string[] {
     mistakes.push('MILLRACE_SOFT_DEPTH_JOBS is above MILLRACE_HARD_DEPTH_JOBS')
   if (config.softMemoryPercent > config.hardMemoryPercent)
     mistakes.push('MILLRACE_SOFT_MEMORY_PERCENT is above MILLRACE_HARD_MEMORY_PERCENT')
+  if (config.shardDatabaseUrls.some((url) => !URL.canParse(url)))
+    mistakes.push('MILLRACE_SHARD_DATABASE_URLS holds something that is not a URL')
+  if (config.shardDatabaseUrls.length > 0 && config.databaseUrl === '')
+    mistakes.push('MILLRACE_SHARD_DATABASE_URLS needs DATABASE_URL: embedded Postgres is one server')
+  if (config.shardDatabaseUrls.length > 15)
+    mistakes.push('MILLRACE_SHARD_DATABASE_URLS names more than 15 servers: there are 16 bucket ranges')
   if (config.shards > 0 && 1024 % config.shards !== 0) mistakes.push('MILLRACE_SHARDS must divide 1024')
   return mistakes
 }

@@ -166,19 +166,19 @@ export const DEPLOYMENT_METRICS = {
     'millrace_postgres_connections',
     'connections',
     EXPORTER,
-    'Client connections of the whole server',
+    'Client connections of the whole server; of several, of the fullest',
   ]),
   postgresConnectionsMax: gauge([
     'millrace_postgres_connections_max',
     'connections',
     EXPORTER,
-    'How many the server gives to ordinary users',
+    'How many that server gives to ordinary users',
   ]),
   postgresDatabaseBytes: gauge([
     'millrace_postgres_database_bytes',
     'bytes',
     EXPORTER,
-    'Size of the database on disk',
+    'Size of the database on disk, of all servers together',
   ]),
   failedEventsOpen: gauge(
     ['millrace_failed_events_open', 'rows', EXPORTER, 'Dead letters: rows of failed_events not yet resolved'],

@@ -65,6 +65,14 @@ create table campaigns (
   CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'archived'::text])))
 );
 
+create table commit_decisions (
+  gid text not null,
+  decision text not null,
+  decided_at timestamp with time zone default now() not null,
+  PRIMARY KEY (gid),
+  CHECK ((decision = ANY (ARRAY['commit'::text, 'abort'::text])))
+);
+
 create table dashboard_users (
   user_id integer generated always as identity not null,
   name text not null,
@@ -218,6 +226,14 @@ create table profiles (
   PRIMARY KEY (bucket, profile_id)
 ) partition by RANGE (bucket);
 
+create table range_servers (
+  bucket_range smallint not null,
+  server smallint not null,
+  PRIMARY KEY (bucket_range),
+  CHECK (((bucket_range >= 0) AND (bucket_range <= 15))),
+  CHECK (((server >= 0) AND (server <= 15)))
+);
+
 create table schedule_runs (
   run_id bigint generated always as identity not null,
   task text not null,
@@ -344,6 +360,14 @@ create table templates (
   created_at timestamp with time zone default now() not null,
   PRIMARY KEY (template_id),
   CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'webhook'::text, 'sms'::text])))
+);
+
+create table this_server (
+  single boolean default true not null,
+  deployment uuid not null,
+  number smallint not null,
+  PRIMARY KEY (single),
+  CHECK (single)
 );
 
 create table user_aggregates (

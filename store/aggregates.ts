@@ -1,19 +1,20 @@
 // user_aggregates: what each person did in the last 30 days, recomputed from events and sessions, never counted up.
 import { BUCKET_RANGES, BUCKETS } from '../domain/buckets.ts'
+import { intArray } from './arrays.ts'
 import { inTransaction, type Sql } from './sql.ts'
 
 const WIDTH = BUCKETS / BUCKET_RANGES
 
 /**
  * Recomputes the rows of one bucket range (0-15) as of a time and drops those of people without events in the window.
- * Money is summed by currency, never across. Reads the range's event partitions of the window once for counts and once,
+ * `orderIds` = the number of the event that is an order. Money is summed by currency, never across. Reads the range's event partitions of the window once for counts and once,
  * by the event's number, for orders.
  */
 export async function recomputeAggregates(
   sql: Sql,
-  range: number,
-  asOf: Date,
+  wanted: { range: number; asOf: Date; orderIds: number[] },
 ): Promise<{ computed: number; dropped: number }> {
+  const { range, asOf, orderIds } = wanted
   const from = range * WIDTH
   const to = from + WIDTH - 1
   const since = new Date(asOf.getTime() - 30 * 86_400_000)
@@ -28,7 +29,7 @@ export async function recomputeAggregates(
         select profile_id, currency, count(*) as orders, sum(value) as revenue, max(time) as last_at
         from events
         where bucket between ${from} and ${to} and time > ${since} and time <= ${asOf}
-          and event_id = (select event_id from event_names where type = 'track' and name = 'Order Completed')
+          and event_id = any(${intArray(orderIds)}::smallint[])
         group by profile_id, currency
       ), orders as (
         select profile_id, sum(orders)::int as orders, max(last_at) as last_at,

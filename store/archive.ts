@@ -1,7 +1,9 @@
 // Archive gaps: batches that ingest did not put on the archive queue because it was over its budget, and reading their
 // events back from Postgres.
+import { rangeOfMessage } from '../domain/buckets.ts'
 import { EVENT_TYPES, type NormalEvent } from '../schema/event.ts'
 import { intArray, textArray } from './arrays.ts'
+import type { Servers } from './servers.ts'
 import type { Queryable, Sql } from './sql.ts'
 
 export type Gap = { batchId: string; events: number; fromReceived: number; toReceived: number }
@@ -49,48 +51,71 @@ export async function closeGaps(sql: Queryable, batchIds: string[]): Promise<voi
   await sql`update archive_gaps set filled_at = now() where batch_id = any(${textArray(batchIds)}::text[]) and filled_at is null`
 }
 
-/** Events received in a span, in the one form again, in slices; memory holds one slice. */
+/** Events received in a span, in the one form again, in slices, one server after the other; memory holds one slice. */
 export async function* readEventsReceived(
-  sql: Queryable,
+  servers: Servers,
   span: { from: Date; to: Date },
   slice: number,
 ): AsyncGenerator<NormalEvent[]> {
-  let after: { received: Date; messageId: string } = {
-    received: new Date(span.from.getTime() - 1),
-    messageId: '',
+  const names = await readEventNames(servers.home)
+  for (const sql of servers.all) {
+    for await (const rows of slicesReceived(sql, span, slice)) {
+      const hashes = await readHashes(servers, rows)
+      yield rows.map((row) => toNormalEvent(row, hashes.get(row.id) ?? '0', names.get(row.event_id)))
+    }
   }
+}
+
+async function* slicesReceived(
+  sql: Queryable,
+  span: { from: Date; to: Date },
+  slice: number,
+): AsyncGenerator<StoredRow[]> {
+  let after = { received: new Date(span.from.getTime() - 1), messageId: '' }
   for (;;) {
-    // The slice is cut before anything is joined: every slice looks at the span once more (brin on received_at).
+    // Every slice looks at the span once more (brin on received_at).
     const rows = await sql<StoredRow[]>`
-      with slice as materialized (
-        select message_id, event_id, source_id, user_id, anonymous_id, time, received_at, value, currency, marks, properties, envelope
-        from events
-        where received_at between ${span.from} and ${span.to}
-          and (received_at, message_id) > (${after.received}, ${after.messageId})
-        order by received_at, message_id
-        limit ${slice}
-      )
-      select e.message_id, coalesce(m.hash, 0)::text as hash, e.source_id, n.type, n.name, e.user_id, e.anonymous_id, e.time, e.received_at,
-        e.value::text as value, e.currency, e.marks, e.properties::text as properties, e.envelope::text as envelope
-      from slice e
-      join event_names n using (event_id)
-      left join message_ids m on m.id = substr(encode(sha256(convert_to(e.message_id, 'UTF8')), 'hex'), 1, 32)::uuid
-      order by e.received_at, e.message_id`
-    if (rows.length === 0) return
-    const events = rows.map(toNormalEvent)
-    yield events
-    const last = events.at(-1)
+      select message_id, substr(encode(sha256(convert_to(message_id, 'UTF8')), 'hex'), 1, 32) as id, event_id, source_id,
+        user_id, anonymous_id, time, received_at, value::text as value, currency, marks, properties::text as properties,
+        envelope::text as envelope
+      from events
+      where received_at between ${span.from} and ${span.to}
+        and (received_at, message_id) > (${after.received}, ${after.messageId})
+      order by received_at, message_id
+      limit ${slice}`
+    if (rows.length > 0) yield [...rows]
+    const last = rows.at(-1)
     if (last === undefined || rows.length < slice) return
-    after = { received: new Date(last.receivedAt), messageId: last.messageId }
+    after = { received: last.received_at, messageId: last.message_id }
   }
+}
+
+type EventName = { event_id: number; type: string; name: string }
+
+async function readEventNames(sql: Queryable): Promise<Map<number, EventName>> {
+  const rows = await sql<EventName[]>`select event_id, type, name from event_names`
+  return new Map(rows.map((row) => [row.event_id, row]))
+}
+
+/** Payload hashes by the id of the message; a message id past its retention has none any more. */
+async function readHashes(servers: Servers, rows: StoredRow[]): Promise<Map<string, string>> {
+  const hashes = new Map<string, string>()
+  const byServer = Map.groupBy(rows, (row) => servers.ofRange(rangeOfMessage(row.id)))
+  for (const [sql, some] of byServer) {
+    const found = await sql<{ id: string; hash: string }[]>`
+      select replace(id::text, '-', '') as id, hash::text as hash
+      from message_ids where id = any(${textArray(some.map((row) => row.id))}::uuid[])`
+    for (const { id, hash } of found) hashes.set(id, hash)
+  }
+  return hashes
 }
 
 type StoredRow = {
   message_id: string
-  hash: string
+  /** Its key in message_ids, without dashes. */
+  id: string
+  event_id: number
   source_id: number
-  type: string
-  name: string
   user_id: string | null
   anonymous_id: string | null
   time: Date
@@ -103,13 +128,13 @@ type StoredRow = {
 }
 
 /** Without `traits` and `previousId`, which only persist needs; both are in the texts. */
-function toNormalEvent(row: StoredRow): NormalEvent {
+function toNormalEvent(row: StoredRow, hash: string, event: EventName | undefined): NormalEvent {
   return {
     messageId: row.message_id,
-    hash: row.hash,
+    hash,
     sourceId: row.source_id,
-    type: EVENT_TYPES.find((known) => known === row.type) ?? 'track',
-    name: row.name,
+    type: EVENT_TYPES.find((known) => known === event?.type) ?? 'track',
+    name: event?.name ?? '',
     ...(row.user_id === null ? {} : { userId: row.user_id }),
     ...(row.anonymous_id === null ? {} : { anonymousId: row.anonymous_id }),
     time: row.time.getTime(),

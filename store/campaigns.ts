@@ -1,5 +1,6 @@
 // Campaigns and their templates: what is sent, on which channels, to whoever enters a segment.
 import type { Channel } from '../schema/jobs.ts'
+import type { Servers } from './servers.ts'
 import { inTransaction, type Queryable, type Sql } from './sql.ts'
 
 export type TemplateText = { subject: string; body: string; html: string | null }
@@ -79,7 +80,7 @@ export async function setCampaignStatus(
   return updated.count === 1
 }
 
-/** All that one message is made of, in one read; undefined when the campaign has no such channel any more. */
+/** All that one message is made of; undefined when the campaign has no such channel any more, or there is no such profile. */
 export type MessageParts = {
   campaign: { name: string; status: CampaignRow['status'] }
   segment: { slug: string; name: string }
@@ -88,18 +89,21 @@ export type MessageParts = {
 }
 
 export async function readMessageParts(
-  sql: Queryable,
+  servers: Servers,
   message: { campaignId: number; channel: Channel; profileId: number },
 ): Promise<MessageParts | undefined> {
-  const [row] = await sql<Record<string, unknown>[]>`
-    select c.name, c.status, s.slug, s.name as segment_name, t.subject, t.body, t.html, p.user_id, p.traits, p.merged_into
+  const { profileId } = message
+  const [profile] = await servers.of(profileId)<MessageParts['profile'][]>`
+    select user_id as "userId", traits, merged_into as "mergedInto"
+    from profiles where bucket = ${profileId % 1024} and profile_id = ${profileId}`
+  const [row] = await servers.home<Record<string, unknown>[]>`
+    select c.name, c.status, s.slug, s.name as segment_name, t.subject, t.body, t.html
     from campaigns c
     join segments s using (segment_id)
     join campaign_channels ch on ch.campaign_id = c.campaign_id and ch.channel = ${message.channel}
     join templates t using (template_id)
-    join profiles p on p.bucket = ${message.profileId % 1024} and p.profile_id = ${message.profileId}
     where c.campaign_id = ${message.campaignId}`
-  if (row === undefined) return undefined
+  if (row === undefined || profile === undefined) return undefined
   return {
     campaign: { name: String(row.name), status: row.status as CampaignRow['status'] },
     segment: { slug: String(row.slug), name: String(row.segment_name) },
@@ -108,10 +112,6 @@ export async function readMessageParts(
       body: String(row.body),
       html: row.html === null ? null : String(row.html),
     },
-    profile: {
-      userId: row.user_id === null ? null : String(row.user_id),
-      traits: row.traits as Record<string, unknown>,
-      mergedInto: row.merged_into === null ? null : Number(row.merged_into),
-    },
+    profile,
   }
 }

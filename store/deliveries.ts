@@ -2,6 +2,7 @@
 // out late writers; `sending` is committed before the provider is called, so that a worker that dies in between leaves
 // a trace: the outcome of that attempt is unknown, and it is not sent again.
 import type { Channel, DeliveryJob } from '../schema/jobs.ts'
+import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable } from './sql.ts'
 
 export const DELIVERY_STATES = [
@@ -94,7 +95,7 @@ export type DeliveryRow = {
 
 /** Deliveries, newest first, before a (time, key) pair. Needs the index on (created_at, delivery_key). */
 export function listDeliveries(
-  sql: Queryable,
+  servers: Servers,
   options: {
     campaignId?: number | undefined
     state?: DeliveryState | undefined
@@ -104,29 +105,44 @@ export function listDeliveries(
   },
 ): Promise<DeliveryRow[]> {
   const { campaignId, state, channel, before } = options
-  return sql<DeliveryRow[]>`
-    select delivery_key as "deliveryKey", channel, campaign_id as "campaignId", profile_id as "profileId", state, attempt,
-      reason, (extract(epoch from created_at) * 1000000)::bigint as "createdMicros", sent_at as "sentAt"
-    from deliveries
-    where true
-      ${campaignId === undefined ? sql`` : sql`and campaign_id = ${campaignId}`}
-      ${state === undefined ? sql`` : sql`and state = ${state}`}
-      ${channel === undefined ? sql`` : sql`and channel = ${channel}`}
-      ${
-        before === undefined
-          ? sql``
-          : sql`and (created_at, delivery_key) < (timestamptz 'epoch' + ${before.createdMicros}::bigint * interval '1 microsecond', ${before.deliveryKey})`
-      }
-    order by created_at desc, delivery_key desc
-    limit ${options.limit}`
+  return pageOfAll(
+    servers,
+    options.limit,
+    (sql) => sql<DeliveryRow[]>`
+      select delivery_key as "deliveryKey", channel, campaign_id as "campaignId", profile_id as "profileId", state, attempt,
+        reason, (extract(epoch from created_at) * 1000000)::bigint as "createdMicros", sent_at as "sentAt"
+      from deliveries
+      where true
+        ${campaignId === undefined ? sql`` : sql`and campaign_id = ${campaignId}`}
+        ${state === undefined ? sql`` : sql`and state = ${state}`}
+        ${channel === undefined ? sql`` : sql`and channel = ${channel}`}
+        ${
+          before === undefined
+            ? sql``
+            : sql`and (created_at, delivery_key) < (timestamptz 'epoch' + ${before.createdMicros}::bigint * interval '1 microsecond', ${before.deliveryKey})`
+        }
+      order by created_at desc, delivery_key desc
+      limit ${options.limit}`,
+    (a, b) => b.createdMicros - a.createdMicros || (a.deliveryKey < b.deliveryKey ? 1 : -1),
+  )
 }
 
+type DeliveryCount = { channel: Channel; state: DeliveryState; count: number }
+
 /** How many deliveries are in which state, by channel. */
-export async function countDeliveries(
-  sql: Queryable,
-): Promise<{ channel: Channel; state: DeliveryState; count: number }[]> {
-  return sql<{ channel: Channel; state: DeliveryState; count: number }[]>`
-    select channel, state, count(*)::int as count from deliveries group by channel, state order by channel, state`
+export async function countDeliveries(servers: Servers): Promise<DeliveryCount[]> {
+  const counts = await Promise.all(
+    servers.all.map(
+      (sql) => sql<DeliveryCount[]>`
+        select channel, state, count(*)::int as count from deliveries group by channel, state order by channel, state`,
+    ),
+  )
+  const summed = new Map<string, DeliveryCount>()
+  for (const one of counts.flat()) {
+    const key = `${one.channel} ${one.state}`
+    summed.set(key, { ...one, count: one.count + (summed.get(key)?.count ?? 0) })
+  }
+  return [...summed].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one)
 }
 
 /** Deliveries that are not finished and that nobody holds: their job may be gone. */

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { isoTime } from '../domain/event-time.ts'
 import { errorCodeOf } from '../runtime/errors.ts'
 import type { NormalEvent } from '../schema/event.ts'
-import { intArray } from './arrays.ts'
+import { intArray, textArray } from './arrays.ts'
 import { openCopyIn } from './copy-stream.ts'
 import type { Queryable, Sql, Transaction } from './sql.ts'
 
@@ -25,42 +25,39 @@ export function isRepeatedMessageId(error: unknown): boolean {
   return Reflect.get(error, 'constraint_name') === 'message_ids_pkey'
 }
 
+export type ClaimedBefore = { row: EventRow; conflict: boolean }
+
 /**
- * Claims those message ids of `rows` that nobody claimed. Returns the index in `rows` of the others, with `conflict` =
- * claimed for another payload. Same order of ids as above.
+ * Claims those message ids of `rows` that nobody claimed. Returns the rows of the others, with `conflict` = claimed for
+ * another payload. Same order of ids as above. Without a temporary table: a transaction that used one cannot be prepared.
  */
-export async function claimMessageIdsAnew(
-  tx: Transaction,
-  rows: EventRow[],
-): Promise<{ ord: number; conflict: boolean }[]> {
-  await openStage(tx)
-  await copyLines(tx, tx`copy event_stage from stdin`, rows, (row, ord) => {
-    return `${ord}\t${row.id}\t${row.event.hash}\t${row.event.receivedAt}\n`
-  })
+export async function claimMessageIdsAnew(tx: Transaction, rows: EventRow[]): Promise<ClaimedBefore[]> {
+  const ids = textArray(rows.map((row) => row.id))
   const repeated = await tx<{ ord: number }[]>`
-    with fresh as (
+    with given as materialized (
+      select * from unnest(${ids}::uuid[], ${textArray(rows.map((row) => row.event.hash))}::bigint[],
+        ${intArray(rows.map((row) => row.event.receivedAt))}::bigint[])
+        with ordinality as g (id, hash, received_ms, position)
+    ), fresh as (
       insert into message_ids (id, hash, received_at)
-      select id, hash, at_ms(received_ms) from event_stage order by id
+      select id, hash, at_ms(received_ms) from given order by id
       on conflict (id) do nothing
       returning id
     )
-    select s.ord from event_stage s
+    select (position - 1)::int as ord from given
     left join fresh using (id)
     where fresh.id is null`
   if (repeated.length === 0) return []
+  const known = repeated.flatMap(({ ord }) => rows[ord] ?? [])
   // Its own statement: an id that a concurrent group just committed is not in the snapshot of the one above.
-  return tx<{ ord: number; conflict: boolean }[]>`
-    select s.ord, m.hash <> s.hash as conflict
-    from event_stage s
-    join message_ids m using (id)
-    where s.ord = any(${intArray(repeated.map((row) => row.ord))}::int[])`
-}
-
-/** Makes the connection's staging table of message ids; it empties itself at commit. */
-async function openStage(tx: Transaction): Promise<void> {
-  await tx`
-    create temporary table if not exists event_stage (ord integer, id uuid, hash bigint, received_ms bigint)
-    on commit delete rows`
+  const stored = await tx<{ ord: number; hash: string }[]>`
+    select (position - 1)::int as ord, m.hash::text as hash
+    from unnest(${textArray(known.map((row) => row.id))}::uuid[]) with ordinality as g (id, position)
+    join message_ids m using (id)`
+  return stored.flatMap(({ ord, hash }) => {
+    const row = known[ord]
+    return row === undefined ? [] : [{ row, conflict: hash !== row.event.hash }]
+  })
 }
 
 /** Writes events whose message ids this transaction has claimed. Their partitions are there (ensureEventPartitions). */

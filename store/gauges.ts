@@ -52,3 +52,20 @@ export async function readStoreGauges(sql: Queryable): Promise<StoreGauges> {
     partitionWeeksAhead: partitions?.weeks_ahead ?? null,
   }
 }
+
+/** Of several servers: the connections of the fullest, the bytes of all, and of the rest whatever is furthest behind. */
+export function gaugesOfAll(all: StoreGauges[]): StoreGauges {
+  return all.reduce((worst, one) => {
+    const fuller =
+      one.connections / one.connectionsMax > worst.connections / worst.connectionsMax ? one : worst
+    const weeks = [worst.partitionWeeksAhead, one.partitionWeeksAhead]
+    return {
+      connections: fuller.connections,
+      connectionsMax: fuller.connectionsMax,
+      databaseBytes: worst.databaseBytes + one.databaseBytes,
+      archiveGapsOpen: worst.archiveGapsOpen + one.archiveGapsOpen,
+      unannouncedAgeSeconds: Math.max(worst.unannouncedAgeSeconds, one.unannouncedAgeSeconds),
+      partitionWeeksAhead: weeks.includes(null) ? null : Math.min(...weeks.map((week) => week ?? 0)),
+    }
+  })
+}

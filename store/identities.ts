@@ -34,9 +34,8 @@ export async function readIdentities(
   >`
     select i.kind, i.value, i.profile_id, i.linked_at, i.linked_message_id,
       case when ids.kind = 0 then true
-           when ids.linking = 1 then (
-             select p.user_id is not null from profiles p
-             where p.bucket = (i.profile_id & 1023) and p.profile_id = i.profile_id)
+           when ids.linking = 1 then exists (
+             select 1 from identities u where u.profile_id = i.profile_id and u.kind = 0)
            else false end as has_user
     from unnest(${kinds}::smallint[], ${values}::text[], ${intArray(keys.map((key) => (linking.has(key) ? 1 : 0)))}::int[])
       as ids (kind, value, linking)
@@ -131,8 +130,7 @@ export async function lockMerges(
   tx: Transaction,
   options: { exclusive: boolean; afterMerge: number; profileIds: number[] },
 ): Promise<boolean> {
-  if (options.exclusive)
-    await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.merges', 0))`
+  if (options.exclusive) await lockOutGroups(tx)
   else await tx`select pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '.merges', 0))`
   // A statement of its own: it sees what was committed while this one waited for the lock.
   const rows = await tx`
@@ -140,6 +138,11 @@ export async function lockMerges(
     where merge_seq > ${options.afterMerge} and loser_id = any(${intArray(options.profileIds)}::bigint[])
     limit 1`
   return rows.length > 0
+}
+
+/** Until the end of the transaction no group of events commits: each takes this lock, shared, before it does. */
+export async function lockOutGroups(tx: Transaction): Promise<void> {
+  await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.merges', 0))`
 }
 
 /** Profiles that were merged away (or lost an id) into one of `winnerIds` during the last day. */

@@ -2,6 +2,7 @@
 // writer of a shard, under its lock.
 import { locksOfShard } from '../domain/buckets.ts'
 import { intArray, textArray } from './arrays.ts'
+import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable, Transaction } from './sql.ts'
 
 export type MembershipChange = {
@@ -168,41 +169,54 @@ export async function nextLeaseEnd(sql: Queryable, nowMs: number): Promise<numbe
 export type Member = { profileId: number; userId: string | null; enteredAt: Date }
 
 /** A page of members by profile number. */
-export async function listMembers(
-  sql: Queryable,
+export function listMembers(
+  servers: Servers,
   segmentId: number,
   options: { afterProfileId: number; limit: number },
 ): Promise<Member[]> {
-  const rows = await sql<{ profile_id: number; user_id: string | null; entered_at: Date }[]>`
-    select m.profile_id, p.user_id, m.entered_at
-    from memberships m
-    join profiles p on p.bucket = m.bucket and p.profile_id = m.profile_id
-    where m.segment_id = ${segmentId} and m.profile_id > ${options.afterProfileId}
-    order by m.profile_id
-    limit ${options.limit}`
-  return rows.map((row) => ({ profileId: row.profile_id, userId: row.user_id, enteredAt: row.entered_at }))
+  const { afterProfileId, limit } = options
+  return pageOfAll(
+    servers,
+    limit,
+    (sql) => sql<Member[]>`
+      select m.profile_id as "profileId", p.user_id as "userId", m.entered_at as "enteredAt"
+      from memberships m
+      join profiles p on p.bucket = m.bucket and p.profile_id = m.profile_id
+      where m.segment_id = ${segmentId} and m.profile_id > ${afterProfileId}
+      order by m.profile_id
+      limit ${limit}`,
+    (a, b) => a.profileId - b.profileId,
+  )
 }
 
-export async function countMembers(sql: Queryable, segmentId: number): Promise<number> {
-  const [row] = await sql<
-    { size: number }[]
-  >`select count(*)::int as size from memberships where segment_id = ${segmentId}`
-  return row?.size ?? 0
+export async function countMembers(servers: Servers, segmentId: number): Promise<number> {
+  let size = 0
+  for (const sql of servers.all) {
+    const [row] = await sql<{ size: number }[]>`
+      select count(*)::int as size from memberships where segment_id = ${segmentId}`
+    size += row?.size ?? 0
+  }
+  return size
 }
 
 /** The next profiles of a bucket range in key order (bucket, number), for backfills and previews. Needs the primary key. */
 export async function profilesOfBuckets(
-  sql: Queryable,
+  servers: Servers,
   range: { from: number; to: number; afterProfileId: number | undefined; limit: number },
 ): Promise<number[]> {
   const after = range.afterProfileId ?? -1
   const bucket = range.afterProfileId === undefined ? range.from : range.afterProfileId % 1024
-  const rows = await sql<{ profile_id: number }[]>`
-    select profile_id from profiles
-    where bucket between ${bucket} and ${range.to}
-      and (bucket, profile_id) > (${bucket}, ${after})
-      and merged_into is null
-    order by bucket, profile_id
-    limit ${range.limit}`
+  const rows = await pageOfAll(
+    servers,
+    range.limit,
+    (sql) => sql<{ bucket: number; profile_id: number }[]>`
+      select bucket, profile_id from profiles
+      where bucket between ${bucket} and ${range.to}
+        and (bucket, profile_id) > (${bucket}, ${after})
+        and merged_into is null
+      order by bucket, profile_id
+      limit ${range.limit}`,
+    (a, b) => a.bucket - b.bucket || a.profile_id - b.profile_id,
+  )
   return rows.map((row) => row.profile_id)
 }

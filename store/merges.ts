@@ -2,51 +2,59 @@
 // first and last seen of everyone concerned from the events themselves. Runs under the exclusive merge lock.
 import { isBlockedId } from '../domain/identity.ts'
 import { mergeTraits, type TraitState, traitsOf } from '../domain/traits.ts'
-import { textArray } from './arrays.ts'
+import { intArray, textArray } from './arrays.ts'
+import { type JointTransaction, StartAgain } from './joint-transaction.ts'
 import { writeTraits } from './profiles-write.ts'
 import type { Transaction } from './sql.ts'
 
 /** Moves all that is the loser's to the winner. Both numbers are existing profiles; the caller orders merges. */
-export async function mergeProfiles(tx: Transaction, loser: number, winner: number): Promise<void> {
-  await tx`insert into profile_merges (loser_id, winner_id) values (${loser}, ${winner})`
-  await lockProfiles(tx, [loser, winner])
-  await rekeyEvents(tx, loser, winner)
-  await tx`update identities set profile_id = ${winner} where profile_id = ${loser}`
-  await tx`
+export async function mergeProfiles(joint: JointTransaction, loser: number, winner: number): Promise<void> {
+  const { home } = joint
+  await home`insert into profile_merges (loser_id, winner_id) values (${loser}, ${winner})`
+  const userOfLoser = (await lockProfiles(joint, [loser, winner])).get(loser) ?? null
+  await rekeyEvents(joint, loser, winner)
+  await home`update identities set profile_id = ${winner} where profile_id = ${loser}`
+  await joint.of(loser)`
     update profiles set merged_into = ${winner}
     where bucket = ${loser % 1024} and profile_id = ${loser}`
-  await tx`
-    update profiles w set user_id = coalesce(w.user_id, l.user_id)
-    from profiles l
-    where w.bucket = ${winner % 1024} and w.profile_id = ${winner}
-      and l.bucket = ${loser % 1024} and l.profile_id = ${loser}`
-  await tx`delete from user_aggregates where bucket = ${loser % 1024} and profile_id = ${loser}`
-  await rebuildProfile(tx, loser)
-  await rebuildProfile(tx, winner)
+  await joint.of(winner)`
+    update profiles set user_id = coalesce(user_id, ${userOfLoser})
+    where bucket = ${winner % 1024} and profile_id = ${winner}`
+  await joint.of(loser)`
+    delete from user_aggregates where bucket = ${loser % 1024} and profile_id = ${loser}`
+  await rebuildProfiles(joint, [loser, winner])
 }
 
 /** Moves the events that are this anonymous id's alone: it turned out to belong to somebody else first. */
 export async function moveAnonymous(
-  tx: Transaction,
+  joint: JointTransaction,
   anonymousId: string,
   from: number,
   to: number,
 ): Promise<void> {
-  await tx`insert into profile_merges (loser_id, winner_id, anonymous_id) values (${from}, ${to}, ${anonymousId})`
-  await lockProfiles(tx, [from, to])
-  await rekeyEvents(tx, from, to, {
+  const { home } = joint
+  await home`insert into profile_merges (loser_id, winner_id, anonymous_id) values (${from}, ${to}, ${anonymousId})`
+  await lockProfiles(joint, [from, to])
+  await rekeyEvents(joint, from, to, {
     anonymousId,
-    besideUserIds: await nobodysIds(tx, from, anonymousId),
+    besideUserIds: await nobodysIds(joint.of(from), from, anonymousId),
   })
-  await rebuildProfile(tx, from)
-  await rebuildProfile(tx, to)
+  await rebuildProfiles(joint, [from, to])
 }
 
-async function lockProfiles(tx: Transaction, profileIds: number[]): Promise<void> {
-  const sorted = [...profileIds].sort((a, b) => a - b)
-  for (const id of sorted) {
-    await tx`select 1 from profiles where bucket = ${id % 1024} and profile_id = ${id} for update`
+/** Returns the user id of each. Throws when one is not there yet: the group that made it is about to commit. */
+async function lockProfiles(
+  joint: JointTransaction,
+  profileIds: number[],
+): Promise<Map<number, string | null>> {
+  const users = new Map<number, string | null>()
+  for (const id of [...profileIds].sort((a, b) => a - b)) {
+    const [row] = await joint.of(id)<{ user_id: string | null }[]>`
+      select user_id from profiles where bucket = ${id % 1024} and profile_id = ${id} for update`
+    if (row === undefined) throw new StartAgain('a profile to merge is not on its server yet')
+    users.set(id, row.user_id)
   }
+  return users
 }
 
 /** User ids beside this anonymous id that stand for nobody: their events are the anonymous id's. */
@@ -60,27 +68,52 @@ async function nobodysIds(tx: Transaction, profileId: number, anonymousId: strin
 
 /** All events, or those of `only`: of this anonymous id with no user id or one of these. */
 async function rekeyEvents(
-  tx: Transaction,
+  joint: JointTransaction,
   from: number,
   to: number,
   only?: { anonymousId: string; besideUserIds: string[] },
 ): Promise<void> {
-  const which =
+  const [source, target] = [joint.of(from), joint.of(to)]
+  const which = source`bucket = ${from % 1024} and profile_id = ${from} ${
     only === undefined
-      ? tx``
-      : tx`and anonymous_id = ${only.anonymousId}
+      ? source``
+      : source`and anonymous_id = ${only.anonymousId}
           and (user_id is null or user_id = any(${textArray(only.besideUserIds)}::text[]))`
-  await tx`
-    select ensure_event_partition(${to % 1024} >> 6, week)
-    from (select distinct week_of(time) as week from events
-          where bucket = ${from % 1024} and profile_id = ${from} ${which}) weeks`
-  await tx`
-    update events set profile_id = ${to}, bucket = ${to % 1024}
-    where bucket = ${from % 1024} and profile_id = ${from} ${which}`
+  }`
+  const weeks = await source<{ week: string }[]>`
+    select distinct week_of(time)::text as week from events where ${which}`
+  await target`
+    select ensure_event_partition(${(to % 1024) >> 6}, week)
+    from unnest(${textArray(weeks.map((row) => row.week))}::date[]) as w (week) order by week`
+  if (source === target) {
+    await source`update events set profile_id = ${to}, bucket = ${to % 1024} where ${which}`
+    return
+  }
+  // Between two servers: whole rows as text, which the table's own type reads again.
+  const rows = source<{ row: string }[]>`select e::text as row from events e where ${which}`
+  for await (const some of rows.cursor(MOVED_ROWS)) {
+    await target`
+      insert into events (bucket, event_id, source_id, marks, profile_id, time, received_at, value, currency,
+        message_id, user_id, anonymous_id, properties, envelope)
+      select ${to % 1024}, (e).event_id, (e).source_id, (e).marks, ${to}, (e).time, (e).received_at, (e).value, (e).currency,
+        (e).message_id, (e).user_id, (e).anonymous_id, (e).properties, (e).envelope
+      from (select row::events as e from unnest(${textArray(some.map(({ row }) => row))}::text[]) as t (row)) moved`
+  }
+  await source`delete from events where ${which}`
+}
+
+const MOVED_ROWS = 1000
+
+async function rebuildProfiles(joint: JointTransaction, profileIds: number[]): Promise<void> {
+  const rows = await joint.home<
+    { event_id: number }[]
+  >`select event_id from event_names where type = 'identify'`
+  const identifyIds = rows.map((row) => row.event_id)
+  for (const profileId of profileIds) await rebuildProfile(joint.of(profileId), profileId, identifyIds)
 }
 
 /** Traits, sessions, first and last seen as if all events had just arrived. */
-async function rebuildProfile(tx: Transaction, profileId: number): Promise<void> {
+async function rebuildProfile(tx: Transaction, profileId: number, identifyIds: number[]): Promise<void> {
   const bucket = profileId % 1024
   await tx`
     update profiles p
@@ -90,8 +123,7 @@ async function rebuildProfile(tx: Transaction, profileId: number): Promise<void>
   const identifies = await tx<{ traits: Record<string, unknown>; time: Date; message_id: string }[]>`
     select e.properties as traits, e.time, e.message_id
     from events e
-    join event_names n using (event_id)
-    where e.bucket = ${bucket} and e.profile_id = ${profileId} and n.type = 'identify'`
+    where e.bucket = ${bucket} and e.profile_id = ${profileId} and e.event_id = any(${intArray(identifyIds)}::smallint[])`
   let state: TraitState = { traits: {}, times: {} }
   for (const row of identifies)
     state = mergeTraits(state, traitsOf(row.traits, row.time.getTime(), row.message_id))

@@ -1,4 +1,6 @@
 // What one profile did and was sent: its events and deliveries, newest first, in keyset pages. Called by the API.
+import { intArray } from './arrays.ts'
+import type { Servers } from './servers.ts'
 import type { Queryable } from './sql.ts'
 
 export type EventOfProfile = {
@@ -20,7 +22,7 @@ export type EventOfProfile = {
 
 /** Events of a profile, newest first, after the (time, message id) of `after`. Prunes to the profile's bucket range. */
 export async function listEventsOf(
-  sql: Queryable,
+  servers: Servers,
   profileId: number,
   options: {
     after?: { timeMs: number; messageId: string } | undefined
@@ -28,22 +30,39 @@ export async function listEventsOf(
     limit: number
   },
 ): Promise<EventOfProfile[]> {
-  const { after } = options
-  return sql<EventOfProfile[]>`
-    select e.message_id as "messageId", n.type, n.name as event, e.time, e.received_at as "receivedAt",
+  const { after, event } = options
+  const sql = servers.of(profileId)
+  const named = event === undefined ? undefined : await numbersOfName(servers.home, event)
+  const rows = await sql<(Omit<EventOfProfile, 'type' | 'event'> & { eventId: number })[]>`
+    select e.message_id as "messageId", e.event_id as "eventId", e.time, e.received_at as "receivedAt",
       e.source_id as "sourceId", e.user_id as "userId", e.anonymous_id as "anonymousId",
       e.value, e.currency, e.properties, e.envelope -> 'context' as context
     from events e
-    join event_names n using (event_id)
     where e.bucket = ${profileId % 1024} and e.profile_id = ${profileId}
       ${
         after === undefined
           ? sql``
           : sql`and (e.time, e.message_id) < (${new Date(after.timeMs)}, ${after.messageId})`
       }
-      ${options.event === undefined ? sql`` : sql`and e.event_id in (select event_id from event_names where name = ${options.event})`}
+      ${named === undefined ? sql`` : sql`and e.event_id = any(${intArray(named)}::smallint[])`}
     order by e.time desc, e.message_id desc
     limit ${options.limit}`
+  const names = await namesOf(servers.home, new Set(rows.map((row) => row.eventId)))
+  return rows.map(({ eventId, ...row }) => ({ ...row, ...(names.get(eventId) ?? { type: '', event: '' }) }))
+}
+
+async function numbersOfName(home: Queryable, name: string): Promise<number[]> {
+  const rows = await home<{ event_id: number }[]>`select event_id from event_names where name = ${name}`
+  return rows.map((row) => row.event_id)
+}
+
+async function namesOf(
+  home: Queryable,
+  eventIds: Set<number>,
+): Promise<Map<number, { type: string; event: string }>> {
+  const rows = await home<{ event_id: number; type: string; name: string }[]>`
+    select event_id, type, name from event_names where event_id = any(${intArray([...eventIds])}::smallint[])`
+  return new Map(rows.map((row) => [row.event_id, { type: row.type, event: row.name }]))
 }
 
 export type DeliveryOfProfile = {
@@ -86,11 +105,17 @@ export type MembershipOfProfile = {
 }
 
 /** The live segments a profile is in, by slug. */
-export async function listMembershipsOf(sql: Queryable, profileId: number): Promise<MembershipOfProfile[]> {
-  return sql<MembershipOfProfile[]>`
-    select m.segment_id as "segmentId", s.slug, s.name, m.version, m.entered_at as "enteredAt"
-    from memberships m
-    join segments s using (segment_id)
-    where m.bucket = ${profileId % 1024} and m.profile_id = ${profileId} and s.archived_at is null
-    order by s.slug`
+export async function listMembershipsOf(servers: Servers, profileId: number): Promise<MembershipOfProfile[]> {
+  const held = await servers.of(profileId)<{ segmentId: number; version: number; enteredAt: Date }[]>`
+    select segment_id as "segmentId", version, entered_at as "enteredAt"
+    from memberships
+    where bucket = ${profileId % 1024} and profile_id = ${profileId}`
+  const segments = await servers.home<{ segmentId: number; slug: string; name: string }[]>`
+    select segment_id as "segmentId", slug, name
+    from segments
+    where archived_at is null and segment_id = any(${intArray(held.map((one) => one.segmentId))}::int[])
+    order by slug`
+  return segments.flatMap((segment) =>
+    held.filter((one) => one.segmentId === segment.segmentId).map((one) => ({ ...segment, ...one })),
+  )
 }

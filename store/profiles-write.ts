@@ -52,14 +52,15 @@ export async function setUserIds(
 /**
  * Widens first and last seen of the touched profiles. It also locks their rows until commit, which is what makes the
  * session step safe against a concurrent group of the same people: always runs before it, in order of profile number.
+ * False = one of them is not there yet: the group that made it is about to commit on this server.
  */
 export async function touchProfiles(
   tx: Transaction,
   seen: { profileId: number; first: number; last: number }[],
-): Promise<void> {
-  if (seen.length === 0) return
+): Promise<boolean> {
+  if (seen.length === 0) return true
   const sorted = [...seen].sort((a, b) => a.profileId - b.profileId)
-  await tx`
+  const touched = await tx`
     update profiles p
     set first_seen = least(p.first_seen, at_ms(s.first)), last_seen = greatest(p.last_seen, at_ms(s.last))
     from unnest(
@@ -67,6 +68,7 @@ export async function touchProfiles(
       ${intArray(sorted.map((s) => s.first))}::bigint[], ${intArray(sorted.map((s) => s.last))}::bigint[])
       as s (profile_id, bucket, first, last)
     where p.bucket = s.bucket and p.profile_id = s.profile_id`
+  return touched.count === seen.length
 }
 
 /** Stored traits of profiles; their rows are locked already by touchProfiles. */

@@ -1,5 +1,7 @@
 // Reading people: which profile an id means, one profile with its ids and counts, and pages of profiles. Called by the
 // API and the dashboard's search; writing is in store/profiles-write.ts.
+import { bucketOfProfile } from '../domain/buckets.ts'
+import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable } from './sql.ts'
 
 export type ProfileRow = {
@@ -33,21 +35,19 @@ export async function profileIdsOfAnyId(sql: Queryable, value: string): Promise<
 }
 
 /** The profile that a number means today: the winner when it was merged away. A chain is followed to its end. */
-export async function survivingProfileId(sql: Queryable, profileId: number): Promise<number | undefined> {
-  const [row] = await sql<{ profile_id: number }[]>`
-    with recursive chain as (
-      select profile_id, merged_into, 1 as step
-      from profiles
-      where bucket = ${profileId % 1024} and profile_id = ${profileId}
-      union all
-      select p.profile_id, p.merged_into, chain.step + 1
-      from chain
-      join profiles p on p.bucket = (chain.merged_into & 1023) and p.profile_id = chain.merged_into
-      where chain.merged_into is not null and chain.step < 1000
-    )
-    select profile_id from chain where merged_into is null`
-  return row?.profile_id
+export async function survivingProfileId(servers: Servers, profileId: number): Promise<number | undefined> {
+  let current = profileId
+  for (let step = 0; step < LONGEST_CHAIN; step++) {
+    const [row] = await servers.of(current)<{ merged_into: number | null }[]>`
+      select merged_into from profiles where bucket = ${current % 1024} and profile_id = ${current}`
+    if (row === undefined) return undefined
+    if (row.merged_into === null) return current
+    current = row.merged_into
+  }
+  return undefined
 }
+
+const LONGEST_CHAIN = 1000
 
 /** One profile that was not merged away. */
 export async function readProfile(sql: Queryable, profileId: number): Promise<ProfileRow | undefined> {
@@ -83,11 +83,12 @@ export type ProfileCounts = {
 }
 
 /** Every event is in one session, so events are counted over a few session rows instead of over the events. */
-export async function countOfProfile(sql: Queryable, profileId: number): Promise<ProfileCounts> {
+export async function countOfProfile(servers: Servers, profileId: number): Promise<ProfileCounts> {
   const bucket = profileId % 1024
-  const [row] = await sql<ProfileCounts[]>`
+  const [ids] = await servers.home<{ identities: number }[]>`
+    select count(*)::int as identities from identities where profile_id = ${profileId}`
+  const [row] = await servers.of(profileId)<Omit<ProfileCounts, 'identities'>[]>`
     select s.events, s.sessions,
-      (select count(*)::int from identities where profile_id = ${profileId}) as identities,
       (select count(*)::int from memberships where bucket = ${bucket} and profile_id = ${profileId}) as segments,
       (select count(*)::int from deliveries where bucket = ${bucket} and profile_id = ${profileId}) as deliveries
     from (
@@ -95,23 +96,33 @@ export async function countOfProfile(sql: Queryable, profileId: number): Promise
       from sessions
       where bucket = ${bucket} and profile_id = ${profileId}
     ) s`
-  return row ?? { events: 0, sessions: 0, identities: 0, segments: 0, deliveries: 0 }
+  return { events: 0, sessions: 0, segments: 0, deliveries: 0, ...row, identities: ids?.identities ?? 0 }
 }
 
 /** Profiles in key order (bucket, number) after `after`; `known` = only those with a user id. Needs the primary key. */
-export async function listProfiles(
-  sql: Queryable,
+export function listProfiles(
+  servers: Servers,
   options: { known: boolean; after?: { bucket: number; profileId: number } | undefined; limit: number },
 ): Promise<ProfileRow[]> {
   const after = options.after ?? { bucket: 0, profileId: -1 }
-  return sql<ProfileRow[]>`
-    select profile_id as "profileId", user_id as "userId", first_seen as "firstSeen", last_seen as "lastSeen",
-      created_at as "createdAt", traits
-    from profiles
-    where bucket >= ${after.bucket}
-      and (bucket, profile_id) > (${after.bucket}, ${after.profileId})
-      and merged_into is null
-      ${options.known ? sql`and user_id is not null` : sql``}
-    order by bucket, profile_id
-    limit ${options.limit}`
+  return pageOfAll(
+    servers,
+    options.limit,
+    (sql) => sql<ProfileRow[]>`
+      select profile_id as "profileId", user_id as "userId", first_seen as "firstSeen", last_seen as "lastSeen",
+        created_at as "createdAt", traits
+      from profiles
+      where bucket >= ${after.bucket}
+        and (bucket, profile_id) > (${after.bucket}, ${after.profileId})
+        and merged_into is null
+        ${options.known ? sql`and user_id is not null` : sql``}
+      order by bucket, profile_id
+      limit ${options.limit}`,
+    inKeyOrder,
+  )
+}
+
+/** By bucket, then by number. */
+function inKeyOrder(a: { profileId: number }, b: { profileId: number }): number {
+  return bucketOfProfile(a.profileId) - bucketOfProfile(b.profileId) || a.profileId - b.profileId
 }

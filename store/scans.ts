@@ -15,13 +15,12 @@ export async function runScans(
   sql: Queryable,
   scans: Scan[],
   scope: ScanScope,
-  eventIds?: EventIds,
+  eventIds: EventIds,
 ): Promise<Map<string, Map<number, ScanValue>>> {
   const results = new Map<string, Map<number, ScanValue>>()
   if (scope.profileIds.length === 0) return results
-  const numbers = eventIds ?? (await readEventIds(sql, scans))
   for (const scan of scans) {
-    const ids = numbers.get(keyOf(scan)) ?? []
+    const ids = eventIds.get(keyOf(scan)) ?? []
     results.set(scan.key, ids.length === 0 ? new Map() : await runScan(sql, scan, ids, scope))
   }
   return results

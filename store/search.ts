@@ -1,15 +1,19 @@
 // Where a message or a person is in Postgres: kept, failed, or written to. Called by the dashboard's search.
+import { createHash } from 'node:crypto'
+import { rangeOfMessage } from '../domain/buckets.ts'
+import type { Servers } from './servers.ts'
 import type { Queryable } from './sql.ts'
 
 /** When a message was received, if it is kept. Needs the primary key of message_ids. */
 export async function findMessage(
-  sql: Queryable,
+  servers: Servers,
   messageId: string,
 ): Promise<{ receivedAt: Date } | undefined> {
-  const [row] = await sql<{ receivedAt: Date }[]>`
+  const id = createHash('sha256').update(messageId, 'utf8').digest('hex').slice(0, 32)
+  const [row] = await servers.ofRange(rangeOfMessage(id))<{ receivedAt: Date }[]>`
     select received_at as "receivedAt"
     from message_ids
-    where id = substr(encode(sha256(convert_to(${messageId}, 'UTF8')), 'hex'), 1, 32)::uuid`
+    where id = ${id}::uuid`
   return row
 }
 

@@ -82,7 +82,7 @@ async function markBackfill(tx: Transaction, segmentId: number): Promise<void> {
     update segments
     set backfill_change = case when archived_at is null then 'v' else 'a' end || live_version,
       backfill_since = clock_timestamp()
-    where segment_id = ${segmentId} and exists (select 1 from profiles)`
+    where segment_id = ${segmentId} and exists (select 1 from identities)`
 }
 
 export type OpenBackfill = { segmentId: number; change: string }

@@ -7,6 +7,7 @@ export type PostgresFacts = {
   version: string
   /** Settings that protect data, by name: `on` or `off`. */
   settings: { fsync: string; fullPageWrites: string; synchronousCommit: string }
+  maxPreparedTransactions: number
   nowMs: number
 }
 
@@ -18,12 +19,14 @@ export async function readPostgresFacts(sql: Queryable): Promise<PostgresFacts> 
       fsync: string
       full_page_writes: string
       synchronous_commit: string
+      max_prepared: number
       now_ms: number
     }[]
   >`
     select current_setting('server_version_num')::int as version_number, current_setting('server_version') as version,
       current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
       current_setting('synchronous_commit') as synchronous_commit,
+      current_setting('max_prepared_transactions')::int as max_prepared,
       (extract(epoch from clock_timestamp()) * 1000)::float8 as now_ms`
   if (row === undefined) throw new Error('Postgres said nothing of itself')
   return {
@@ -34,6 +37,7 @@ export async function readPostgresFacts(sql: Queryable): Promise<PostgresFacts> 
       fullPageWrites: row.full_page_writes,
       synchronousCommit: row.synchronous_commit,
     },
+    maxPreparedTransactions: row.max_prepared,
     nowMs: row.now_ms,
   }
 }

@@ -1,4 +1,6 @@
 // Reading sessions: of one profile newest first, and all of them in key order. Called by the API.
+import { bucketOfProfile } from '../domain/buckets.ts'
+import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable, Sql } from './sql.ts'
 
 export type SessionRow = {
@@ -36,8 +38,8 @@ export async function listSessionsOf(
 }
 
 /** All sessions in key order (bucket, profile, start), after `after`; `open` narrows to running or to closed ones. */
-export async function listSessions(
-  sql: Sql,
+export function listSessions(
+  servers: Servers,
   options: {
     open?: boolean | undefined
     after?: { profileId: number; startedMs: number } | undefined
@@ -46,13 +48,21 @@ export async function listSessions(
 ): Promise<SessionRow[]> {
   const after = options.after ?? { profileId: -1, startedMs: 0 }
   const bucket = after.profileId < 0 ? 0 : after.profileId % 1024
-  return sql<SessionRow[]>`
-    select ${columns(sql)}
-    from sessions s
-    join profiles p on p.bucket = s.bucket and p.profile_id = s.profile_id
-    where s.bucket >= ${bucket}
-      and (s.bucket, s.profile_id, s.started_at) > (${bucket}, ${after.profileId}, ${new Date(after.startedMs)})
-      ${options.open === undefined ? sql`` : options.open ? sql`and s.closed_at is null` : sql`and s.closed_at is not null`}
-    order by s.bucket, s.profile_id, s.started_at
-    limit ${options.limit}`
+  return pageOfAll(
+    servers,
+    options.limit,
+    (sql) => sql<SessionRow[]>`
+      select ${columns(sql)}
+      from sessions s
+      join profiles p on p.bucket = s.bucket and p.profile_id = s.profile_id
+      where s.bucket >= ${bucket}
+        and (s.bucket, s.profile_id, s.started_at) > (${bucket}, ${after.profileId}, ${new Date(after.startedMs)})
+        ${options.open === undefined ? sql`` : options.open ? sql`and s.closed_at is null` : sql`and s.closed_at is not null`}
+      order by s.bucket, s.profile_id, s.started_at
+      limit ${options.limit}`,
+    (a, b) =>
+      bucketOfProfile(a.profileId) - bucketOfProfile(b.profileId) ||
+      a.profileId - b.profileId ||
+      a.startedAt.getTime() - b.startedAt.getTime(),
+  )
 }

@@ -58,6 +58,7 @@ export function connectSql(options: {
 export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
   let lost: Error | undefined
   let isOver = false
+  let returned: Error | undefined
   // The driver keeps a connection's last transaction until its next one: it must not keep what that one worked on.
   let todo = work
   return new Promise<T>((resolve, reject) => {
@@ -67,7 +68,10 @@ export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>
     }
     const run = (tx: Transaction) =>
       new Promise<T>((done, failed) => {
-        todo(guardTransaction(tx, () => lost)).then(done, (error) => {
+        const working = todo(guardTransaction(tx, () => lost ?? returned)).finally(() => {
+          returned = new Error('this transaction is over')
+        })
+        working.then(done, (error) => {
           if (lost === undefined && !isConnectionLoss(error)) return failed(error)
           lose(error)
           // The driver says so when the connection closes. If it does not, it was another connection's error.
@@ -88,7 +92,7 @@ const isDone = () => Promise.reject(new Error('this transaction is over'))
 
 const LOSS_IS_SEEN_MS = 5_000
 
-/** The transaction as long as its connection lives. */
+/** The transaction as long as its connection lives, and until its work has returned. */
 function guardTransaction(tx: Transaction, lost: () => Error | undefined): Transaction {
   return new Proxy(tx, {
     apply(target, self, args) {

@@ -9,11 +9,15 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 
 /** What every pool is given when it opens; `send` only takes the queues that the pool declares. */
 export type PoolDeps<Produces extends QueueContract> = {
+  /** The connection home: everything that is no person's row. */
   sql: Sql
+  /** For rows of people. */
+  servers: Servers
   cache: Cache
   config: Config
   clock: Clock

@@ -2,18 +2,23 @@
 // is not part of it: what was acknowledged and not yet persisted is in Redis' own file.
 import { mkdir, readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { Readable } from 'node:stream'
 import packageFile from '../../package.json' with { type: 'json' }
 import { fail } from '../../runtime/errors.ts'
 import { schemaVersion } from '../../schema/migrate.ts'
 import {
+  type BackupTable,
   copyOut,
-  inSnapshot,
+  inSnapshots,
   listEventPartitions,
   listTables,
   readSequences,
+  spreadColumn,
   stateOf,
 } from '../../store/backup.ts'
-import { connectSql, type Transaction } from '../../store/sql.ts'
+import { ensureServerMap } from '../../store/server-map.ts'
+import { connectServers, endAll, spreadOver } from '../../store/servers.ts'
+import type { Transaction } from '../../store/sql.ts'
 import { parseOptions } from '../args.ts'
 import { fileOf, type Manifest, writeManifest } from '../backup/manifest.ts'
 import { writeTableFile } from '../backup/table-file.ts'
@@ -30,15 +35,16 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   await mustFitSchema(config)
   await makeEmpty(dir)
   const { applied } = await schemaVersion(config.databaseUrl, config.namespace)
-  const sql = connectSql({
-    url: config.databaseUrl,
+  const all = connectServers({
+    urls: config,
     namespace: config.namespace,
-    max: 1,
+    max: 2,
     applicationName: 'millrace-backup',
     statementTimeoutMs: 0,
   })
   try {
-    const manifest = await inSnapshot(sql, (tx) => writeTables(tx, dir, applied, io))
+    const servers = spreadOver(all, config.namespace, await ensureServerMap(all))
+    const manifest = await inSnapshots(servers, (txs) => writeTables(txs, dir, applied, io))
     await writeManifest(dir, manifest)
     const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0)
     io.write(`${rows.toLocaleString('en-US')} rows of ${manifest.tables.length} tables are in ${dir}\n`)
@@ -46,7 +52,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
       'Keep it as safe as the database, and MILLRACE_SECRET with it: suppressed addresses are hashed by it.\n',
     )
   } finally {
-    await sql.end({ timeout: 2 })
+    await endAll(all, 2)
   }
   return 0
 }
@@ -58,10 +64,14 @@ async function makeEmpty(dir: string): Promise<void> {
     throw fail('conflict', `${dir} is not empty: name a new folder for the backup`)
 }
 
-async function writeTables(tx: Transaction, dir: string, version: number, io: CliIo): Promise<Manifest> {
+async function writeTables(all: Transaction[], dir: string, version: number, io: CliIo): Promise<Manifest> {
   const takenAt = new Date().toISOString()
+  const [home] = all
+  if (home === undefined) throw new Error('a deployment has a server')
+  const placesOf = (table: BackupTable) => (spreadColumn(table) === undefined ? [home] : all)
   const states = []
-  for (const table of await listTables(tx)) states.push({ ...table, ...(await stateOf(tx, table.name)) })
+  for (const table of await listTables(home))
+    states.push({ ...table, ...(await stateOf(placesOf(table), table.name)) })
   const total = states.reduce((sum, table) => sum + table.rows, 0)
   let done = 0
   const progress = createProgress({ ...io, now: Date.now, stages: [{ name: 'rows', total }] })
@@ -71,7 +81,7 @@ async function writeTables(tx: Transaction, dir: string, version: number, io: Cl
   }
   const tables: Manifest['tables'] = []
   for (const table of states) {
-    const written = await writeTableFile(fileOf(dir, table.name), await copyOut(tx, table), onRows)
+    const written = await writeTableFile(fileOf(dir, table.name), copyOutOf(placesOf(table), table), onRows)
     tables.push({ ...table, ...written })
   }
   progress.finish()
@@ -81,7 +91,17 @@ async function writeTables(tx: Transaction, dir: string, version: number, io: Cl
     takenAt,
     schemaVersion: version,
     tables,
-    sequences: await readSequences(tx),
-    partitions: await listEventPartitions(tx),
+    sequences: await readSequences(all),
+    partitions: await listEventPartitions(all),
   }
+}
+
+/** The rows of one server after those of the other. */
+function copyOutOf(all: Transaction[], table: BackupTable): Readable {
+  return Readable.from(
+    (async function* () {
+      for (const tx of all) yield* await copyOut(tx, table)
+    })(),
+    { objectMode: false },
+  )
 }

@@ -10,7 +10,7 @@ import type { Config } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
 import { dropSchema, otherSessions } from '../../schema/drop.ts'
 import { parseOptions } from '../args.ts'
-import { findConfig, placeOf } from '../connect.ts'
+import { databaseUrls, findConfig, placeOf } from '../connect.ts'
 import type { CliIo } from '../io.ts'
 
 /** What Millrace makes in its data folder; anything else there is not ours to delete. */
@@ -25,9 +25,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   refuseLivingServers(dataDir)
   const local = [...LOCAL_SERVERS, ...OURS].filter((name) => existsSync(join(dataDir, name)))
   const targets = [
-    ...(config.databaseUrl === ''
-      ? []
-      : [`schema ${config.namespace} in Postgres at ${placeOf(config.databaseUrl)}`]),
+    ...remoteDatabases(config).map((url) => `schema ${config.namespace} in Postgres at ${placeOf(url)}`),
     ...(config.redisUrl === ''
       ? []
       : [`keys of ${config.namespace} in Redis at ${placeOf(config.redisUrl)}`]),
@@ -49,10 +47,14 @@ export async function run(args: string[], io: CliIo): Promise<number> {
   return 0
 }
 
+function remoteDatabases(config: Config): string[] {
+  return databaseUrls(config).filter((url) => url !== '')
+}
+
 /** Looks at both stores before it deletes from either. */
 async function deleteRemote(config: Config): Promise<void> {
-  if (config.databaseUrl !== '') {
-    const sessions = await otherSessions(config.databaseUrl)
+  for (const url of remoteDatabases(config)) {
+    const sessions = await otherSessions(url)
     if (sessions.length > 0)
       throw fail('conflict', `still connected: ${sessions.join(', ')}. Stop them first`)
   }
@@ -69,7 +71,7 @@ async function deleteRemote(config: Config): Promise<void> {
       redis.disconnect()
     }
   }
-  if (config.databaseUrl !== '') await dropSchema(config.databaseUrl, config.namespace)
+  for (const url of remoteDatabases(config)) await dropSchema(url, config.namespace)
 }
 
 /** Local servers that outlived their `start` still write to what would be deleted. */

@@ -1,16 +1,28 @@
 // millrace restore: a backup into an empty deployment, in one transaction: when a count or the content of a table differs from
 // what the backup says, nothing is kept. Starts the embedded servers for it where none are named.
 import { resolve } from 'node:path'
+import { rangeOfMessage, rangeOfProfile } from '../../domain/buckets.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import { eraseCache } from '../../queues/erase.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
-import { migrate, schemaVersion } from '../../schema/migrate.ts'
-import { copyIn, listTables, makeEventPartitions, setSequences, stateOf } from '../../store/backup.ts'
-import { connectSql, inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
+import { schemaVersion } from '../../schema/migrate.ts'
+import {
+  copyIn,
+  copyInSpread,
+  listTables,
+  makeEventPartitions,
+  setSequences,
+  spreadColumn,
+  stateOf,
+} from '../../store/backup.ts'
+import { ensureServerMap, ownChangeNumbers } from '../../store/server-map.ts'
+import { connectServers, endAll, type Servers, spreadOver } from '../../store/servers.ts'
+import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
 import { parseOptions } from '../args.ts'
 import { fileOf, type Manifest, readManifest } from '../backup/manifest.ts'
 import { readTableFile } from '../backup/table-file.ts'
+import { migrateAll } from '../connect.ts'
 import { createProgress } from '../demo/progress.ts'
 import type { CliIo } from '../io.ts'
 import { withServers } from '../local/with-servers.ts'
@@ -53,27 +65,30 @@ function contents(manifest: Manifest): string {
 }
 
 async function restore(config: Config, dir: string, manifest: Manifest, io: CliIo): Promise<void> {
-  await migrate(config.databaseUrl, config.namespace)
+  await migrateAll(config)
   const { applied } = await schemaVersion(config.databaseUrl, config.namespace)
   if (applied !== manifest.schemaVersion)
     throw fail(
       'schema_mismatch',
       `the backup has schema ${manifest.schemaVersion}, this version makes ${applied}: restore with the Millrace that made it (${manifest.millrace}), then upgrade`,
     )
-  const sql = connectSql({
-    url: config.databaseUrl,
+  const all = connectServers({
+    urls: config,
     namespace: config.namespace,
     max: 1,
     applicationName: 'millrace-restore',
     statementTimeoutMs: 0,
   })
   try {
-    await mustBeEmpty(sql)
-    await makeEventPartitions(sql, manifest.partitions)
-    await inTransaction(sql, (tx) => loadAll(tx, dir, manifest, io))
-    await sql`analyze`
+    const servers = spreadOver(all, config.namespace, await ensureServerMap(all))
+    for (const sql of all) {
+      await mustBeEmpty(sql)
+      await makeEventPartitions(sql, manifest.partitions)
+    }
+    await inEach(all, [], (txs) => loadAll(txs, servers, dir, manifest, io))
+    for (const sql of all) await sql`analyze`
   } finally {
-    await sql.end({ timeout: 2 })
+    await endAll(all, 2)
   }
   await forgetCache(config)
 }
@@ -90,8 +105,26 @@ async function mustBeEmpty(sql: Sql): Promise<void> {
   }
 }
 
-async function loadAll(tx: Transaction, dir: string, manifest: Manifest, io: CliIo): Promise<void> {
-  for (const name of FILLED_AT_START) await tx`delete from ${tx(name)}`
+/** A transaction on every server; none commits before `work` is done with all. */
+function inEach(
+  [sql, ...rest]: readonly Sql[],
+  open: Transaction[],
+  work: (all: Transaction[]) => Promise<void>,
+): Promise<void> {
+  if (sql === undefined) return work(open)
+  return inTransaction(sql, (tx) => inEach(rest, [...open, tx], work))
+}
+
+async function loadAll(
+  all: Transaction[],
+  servers: Servers,
+  dir: string,
+  manifest: Manifest,
+  io: CliIo,
+): Promise<void> {
+  const [home] = all
+  if (home === undefined) throw new Error('a deployment has a server')
+  for (const name of FILLED_AT_START) await home`delete from ${home(name)}`
   const total = manifest.tables.reduce((sum, one) => sum + one.rows, 0)
   let done = 0
   const progress = createProgress({ ...io, now: Date.now, stages: [{ name: 'rows', total }] })
@@ -100,17 +133,29 @@ async function loadAll(tx: Transaction, dir: string, manifest: Manifest, io: Cli
       done += count
       progress.set('rows', done)
     })
-    await copyIn(tx, one, file.rows)
+    const column = all.length === 1 ? undefined : spreadColumn(one)
+    if (column === undefined) await copyIn(home, one, file.rows)
+    else await copyInSpread(all, one, file.rows, numberOfLine(servers, one.columns, column))
     file.check(one)
-    const { rows, fingerprint } = await stateOf(tx, one.name)
+    const { rows, fingerprint } = await stateOf(column === undefined ? [home] : all, one.name)
     if (rows !== one.rows || fingerprint !== one.fingerprint)
       throw fail(
         'conflict',
         `${one.name} has ${rows} rows where the backup has ${one.rows}, or others: nothing was kept`,
       )
   }
-  await setSequences(tx, manifest.sequences, SKIPPED_NUMBERS)
+  for (const [number, tx] of all.entries()) {
+    await setSequences(tx, manifest.sequences, SKIPPED_NUMBERS)
+    if (all.length > 1) await ownChangeNumbers(tx, number)
+  }
   progress.finish()
+}
+
+/** Which server a line of COPY's text form belongs on. */
+function numberOfLine(servers: Servers, columns: string[], column: string): (line: string) => number {
+  const place = columns.indexOf(column)
+  const rangeOf = column === 'id' ? rangeOfMessage : (text: string) => rangeOfProfile(Number(text))
+  return (line) => servers.numberOfRange(rangeOf(line.split('\t', place + 1)[place] ?? ''))
 }
 
 /** Memberships that Redis serves may be newer than the backup. */

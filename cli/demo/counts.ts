@@ -3,6 +3,7 @@ import type { RedisClient } from '../../queues/connection.ts'
 import { sampleQueues } from '../../queues/depth.ts'
 import { allQueueNames } from '../../queues/pipeline.ts'
 import type { Config } from '../../runtime/config.ts'
+import type { Servers } from '../../store/servers.ts'
 import type { Sql } from '../../store/sql.ts'
 import type { Channel } from '../local/sinks.ts'
 import { DEMO_CAMPAIGN, DEMO_SEED, DEMO_SEGMENT } from './setup.ts'
@@ -22,11 +23,32 @@ export type DemoCounts = {
 }
 
 /** What is there of the demo, and of nothing that anyone sent or made beside it. */
-export async function readDemoCounts(sql: Sql): Promise<DemoCounts> {
+export async function readDemoCounts(servers: Servers): Promise<DemoCounts> {
+  const [named] = await servers.home<
+    { failed: number; segment_id: number | null; campaign_id: number | null }[]
+  >`
+    select (select count(*)::int from failed_events
+        where resolved_at is null and (message_id is null or message_id like ${`${DEMO_PREFIX}%`})) as failed,
+      (select segment_id from segments where slug = ${DEMO_SEGMENT}) as segment_id,
+      (select campaign_id from campaigns where name = ${DEMO_CAMPAIGN}) as campaign_id`
+  const { failed = 0, segment_id = null, campaign_id = null } = named ?? {}
+  const counts: DemoCounts = {
+    ...{ persisted: 0, failed, users: 0, known: 0, sessions: 0, members: 0 },
+    deliveries: { email: 0, push: 0, webhook: 0 },
+  }
+  for (const sql of servers.all) {
+    const found = await readCountsOn(sql, { segmentId: segment_id, campaignId: campaign_id })
+    for (const name of ['persisted', 'users', 'known', 'sessions', 'members'] as const)
+      counts[name] += found[name]
+    for (const channel of ['email', 'push', 'webhook'] as const) counts.deliveries[channel] += found[channel]
+  }
+  return counts
+}
+
+async function readCountsOn(sql: Sql, of: { segmentId: number | null; campaignId: number | null }) {
   const [row] = await sql<
     {
       persisted: number
-      failed: number
       users: number
       known: number
       sessions: number
@@ -40,30 +62,31 @@ export async function readDemoCounts(sql: Sql): Promise<DemoCounts> {
       select e.bucket, e.profile_id, count(*) as events
       from events e where e.message_id like ${`${DEMO_PREFIX}%`} group by e.bucket, e.profile_id
     ), sent as (
-      select d.channel from deliveries d join campaigns c using (campaign_id) join shop using (bucket, profile_id)
-      where c.name = ${DEMO_CAMPAIGN} and d.state = 'sent'
+      select d.channel from deliveries d join shop using (bucket, profile_id)
+      where d.campaign_id = ${of.campaignId} and d.state = 'sent'
     )
     select (select coalesce(sum(events), 0)::int from shop) as persisted,
-      (select count(*)::int from failed_events
-        where resolved_at is null and (message_id is null or message_id like ${`${DEMO_PREFIX}%`})) as failed,
       (select count(*)::int from shop) as users,
       (select count(*)::int from shop join profiles using (bucket, profile_id) where user_id is not null) as known,
       (select count(*)::int from sessions where first_message_id like ${`${DEMO_PREFIX}%`}) as sessions,
-      (select count(*)::int from memberships join segments using (segment_id) join shop using (bucket, profile_id)
-        where slug = ${DEMO_SEGMENT}) as members,
+      (select count(*)::int from memberships join shop using (bucket, profile_id)
+        where segment_id = ${of.segmentId}) as members,
       (select count(*)::int from sent where channel = 'email') as email,
       (select count(*)::int from sent where channel = 'push') as push,
       (select count(*)::int from sent where channel = 'webhook') as webhook`
   if (row === undefined) throw new Error('Postgres counted nothing')
-  const { email, push, webhook, ...rest } = row
-  return { ...rest, deliveries: { email, push, webhook } }
+  return row
 }
 
 /** Events of the demo that are there already. */
-export async function countDemoEvents(sql: Sql): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`
-    select count(*)::int as count from events where message_id like ${`${DEMO_PREFIX}%`}`
-  return row?.count ?? 0
+export async function countDemoEvents(servers: Servers): Promise<number> {
+  let total = 0
+  for (const sql of servers.all) {
+    const [row] = await sql<{ count: number }[]>`
+      select count(*)::int as count from events where message_id like ${`${DEMO_PREFIX}%`}`
+    total += row?.count ?? 0
+  }
+  return total
 }
 
 /** Jobs anywhere in the flow: waiting, active or delayed; clock tasks do not count. */

@@ -3,8 +3,9 @@
 // demo` (which then stops).
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import type { Config } from '../../runtime/config.ts'
+import { ensureServerMap } from '../../store/server-map.ts'
+import { connectServers, endAll, spreadOver } from '../../store/servers.ts'
 import { countShards } from '../../store/shard-map.ts'
-import { connectSql } from '../../store/sql.ts'
 import type { CliIo } from '../io.ts'
 import { countDemoEvents, readCounter, readDemoCounts, readOutboxCounts, waitUntilDrained } from './counts.ts'
 import { type Expected, foldShop } from './fold.ts'
@@ -33,16 +34,18 @@ export type DemoIo = Pick<CliIo, 'write' | 'isTerminal' | 'columns' | 'colours'>
 
 /** Returns whether every count is as expected, and the keys to go on with. */
 export async function runDemo(given: Config, target: DemoTarget, io: DemoIo): Promise<DemoResult> {
-  const sql = connectSql({
-    url: given.databaseUrl,
+  const all = connectServers({
+    urls: given,
     namespace: given.namespace,
     max: 2,
     applicationName: 'millrace-demo',
   })
+  const [sql] = all
   const redis = connectProducer(given.redisUrl)
   await whenReady(redis)
   try {
     const config = { ...given, shards: await countShards(sql) }
+    const servers = spreadOver(all, given.namespace, await ensureServerMap(all))
     const note = await setUpDemo(sql, config.dataDir, Date.now())
     const shop = generateShop({ seed: DEMO_SEED, anchor: new Date(note.anchor) })
     const stream = withResends(shop, RESEND_SHARE, DEMO_SEED)
@@ -51,14 +54,14 @@ export async function runDemo(given: Config, target: DemoTarget, io: DemoIo): Pr
       io.write(
         `The demo shop of ${note.finishedAt.slice(0, 16).replace('T', ' ')} UTC is there already; nothing is sent again.\n\n`,
       )
-      const found = await readDemoCounts(sql)
+      const found = await readDemoCounts(servers)
       const rows = storedRows(expected, found, note.expectedDeliveries ?? expected.deliveries)
       io.write(formatTable(rows, { colours: io.colours }))
       return { agrees: allAgree(rows), note }
     }
     io.write(`Sending a shop of 60 days: ${shop.length.toLocaleString('en-US')} events, some of them twice\n`)
     // Not none when an earlier start was interrupted: what it sent counts as sent again.
-    const already = await countDemoEvents(sql)
+    const already = await countDemoEvents(servers)
     const before = await countDuplicates(target)
     const totals = await sendWatched({
       target,
@@ -66,11 +69,11 @@ export async function runDemo(given: Config, target: DemoTarget, io: DemoIo): Pr
       stream,
       expected,
       io,
-      count: () => countDemoEvents(sql),
+      count: () => countDemoEvents(servers),
       drained: () => waitUntilDrained(redis, config, DRAIN_TIMEOUT_MS),
     })
     const after = await countDuplicates(target)
-    const found = await readDemoCounts(sql)
+    const found = await readDemoCounts(servers)
     const rows: TableRow[] = [
       { name: 'events sent', expected: expected.sent, actual: totals.sent },
       { name: 'accepted', expected: expected.sent, actual: totals.accepted },
@@ -93,7 +96,7 @@ export async function runDemo(given: Config, target: DemoTarget, io: DemoIo): Pr
       })
     return { agrees, note }
   } finally {
-    await sql.end({ timeout: 5 })
+    await endAll(all, 5)
     redis.disconnect()
   }
 }

@@ -11,7 +11,7 @@ import { schemaVersion } from '../../schema/migrate.ts'
 import { readPostgresFacts } from '../../store/server-facts.ts'
 import { countShards } from '../../store/shard-map.ts'
 import { connectSql, type Sql } from '../../store/sql.ts'
-import { placeOf } from '../connect.ts'
+import { databaseUrls, placeOf } from '../connect.ts'
 import { bad, type Finding, ok, warn } from './finding.ts'
 
 const POSTGRES_MAJOR = 16
@@ -28,9 +28,16 @@ export async function diagnoseStores(config: Config): Promise<Finding[]> {
 async function diagnosePostgres(config: Config): Promise<Finding[]> {
   if (config.databaseUrl === '')
     return [ok('postgres', 'DATABASE_URL is empty: start runs an embedded server')]
-  const place = placeOf(config.databaseUrl)
+  const all = await Promise.all(databaseUrls(config).map((url) => diagnoseServer(url, config)))
+  return all.flat()
+}
+
+/** One of several servers but the first only has rows of people. */
+async function diagnoseServer(url: string, config: Config): Promise<Finding[]> {
+  const isHome = url === config.databaseUrl
+  const place = placeOf(url)
   const sql = connectSql({
-    url: config.databaseUrl,
+    url,
     namespace: config.namespace,
     max: 1,
     applicationName: 'millrace-cli',
@@ -39,7 +46,7 @@ async function diagnosePostgres(config: Config): Promise<Finding[]> {
     const askedAt = Date.now()
     const facts = await readPostgresFacts(sql)
     const skewMs = facts.nowMs - (askedAt + Date.now()) / 2
-    const schema = await checkSchema(config)
+    const schema = await checkSchema(url, config.namespace)
     return [
       facts.versionNumber >= POSTGRES_MAJOR * 10_000
         ? ok('postgres', `Postgres ${facts.version} at ${place}`)
@@ -50,7 +57,8 @@ async function diagnosePostgres(config: Config): Promise<Finding[]> {
           ),
       ...checkSafety(facts.settings),
       schema,
-      ...(schema.state === 'ok' ? [await checkShards(sql, config.shards)] : []),
+      ...(schema.state === 'ok' && isHome ? [await checkShards(sql, config.shards)] : []),
+      ...(isHome ? [] : [checkPrepared(facts.maxPreparedTransactions, place)]),
       checkSkew('Postgres', skewMs),
     ]
   } catch (error) {
@@ -58,12 +66,25 @@ async function diagnosePostgres(config: Config): Promise<Finding[]> {
       bad(
         'postgres',
         `Postgres does not answer at ${place} (${describeError(error)})`,
-        'start it, or correct DATABASE_URL; leave it empty for an embedded server',
+        isHome
+          ? 'start it, or correct DATABASE_URL; leave it empty for an embedded server'
+          : 'start it, or correct MILLRACE_SHARD_DATABASE_URLS',
       ),
     ]
   } finally {
     await sql.end({ timeout: 2 })
   }
+}
+
+function checkPrepared(most: number, place: string): Finding {
+  const check = 'several servers'
+  return most > 0
+    ? ok(check, `max_prepared_transactions is ${most} at ${place}`)
+    : bad(
+        check,
+        `max_prepared_transactions is 0 at ${place}: no transaction over several servers can end there`,
+        'set it to max_connections, and restart that server',
+      )
 }
 
 function checkSafety(settings: Record<string, string>): Finding[] {
@@ -84,8 +105,8 @@ function checkSafety(settings: Record<string, string>): Finding[] {
   )
 }
 
-async function checkSchema(config: Config): Promise<Finding> {
-  const { applied, known } = await schemaVersion(config.databaseUrl, config.namespace)
+async function checkSchema(url: string, namespace: string): Promise<Finding> {
+  const { applied, known } = await schemaVersion(url, namespace)
   if (applied > known) {
     return bad(
       'schema',

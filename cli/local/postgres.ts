@@ -21,6 +21,7 @@ type Plan = {
   place: string
   data: string
   maxConnections: number
+  maxPreparedTransactions: number
   buffersMb: number
   user: RunAs
   password: string
@@ -34,6 +35,8 @@ export async function startPostgres(options: {
   dir: string
   port: number
   maxConnections?: number
+  /** More than 0 for a server that takes part in transactions over several. */
+  maxPreparedTransactions?: number
   buffersMb?: number
   log: LogLine
 }): Promise<LocalPostgres> {
@@ -47,6 +50,7 @@ export async function startPostgres(options: {
     place,
     data: prepareData({ binaries, place, user, log: options.log }),
     maxConnections: options.maxConnections ?? 60,
+    maxPreparedTransactions: options.maxPreparedTransactions ?? 0,
     buffersMb: options.buffersMb ?? 128,
     user,
     password,
@@ -86,6 +90,7 @@ function launch(plan: Plan, port: number): Promise<ChildProcess> {
     args: [
       ...['-D', plan.data, '-p', String(port)],
       ...['-c', `max_connections=${plan.maxConnections}`, '-c', `shared_buffers=${plan.buffersMb}MB`],
+      ...['-c', `max_prepared_transactions=${plan.maxPreparedTransactions}`],
     ],
     spawn: { env: SERVER_ENV, cwd: '/', ...plan.user },
     endsOn: 'SIGINT',

@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path'
 import { DEFAULT_SHARDS } from '../../domain/buckets.ts'
 import { CONFIG_TABLE, type Config } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
-import { migrate } from '../../schema/migrate.ts'
 import { ensureShardMap } from '../../store/shard-map.ts'
 import { connectSql } from '../../store/sql.ts'
+import { migrateAll } from '../connect.ts'
 import type { Addresses } from '../run-process.ts'
 import { type PoolProcess, startPoolProcess } from './children.ts'
 import { claim } from './claim.ts'
@@ -73,8 +73,8 @@ export async function startStack(options: {
     const { postgres, redis } = await startServers({ ...options, dataDir, standing })
     signal?.throwIfAborted()
     const { sinks, config } = await configure({ ...options, dataDir, postgres, redis, standing })
-    const applied = await migrate(config.databaseUrl, config.namespace)
-    say(applied.length === 0 ? 'The schema is up to date' : `Schema: ${applied.length} migrations applied`)
+    const applied = await migrateAll(config)
+    say(applied === 0 ? 'The schema is up to date' : `Schema: ${applied} migrations applied`)
     signal?.throwIfAborted()
     const shards = await storedShards(config)
     // The pools are told what was asked for: 0 lets them follow a later millrace reshard.

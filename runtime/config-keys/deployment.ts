@@ -10,6 +10,13 @@ export const DEPLOYMENT_KEYS = {
     secret: true,
     why: 'Postgres 16 or newer; empty = an embedded server',
   },
+  shardDatabaseUrls: {
+    env: 'MILLRACE_SHARD_DATABASE_URLS',
+    kind: 'list',
+    default: '',
+    secret: true,
+    why: 'further Postgres servers, comma separated, always in the same order: events, profiles and memberships are spread over DATABASE_URL and these by bucket range; each needs max_prepared_transactions',
+  },
   redisUrl: {
     env: 'REDIS_URL',
     kind: 'redis-url',

@@ -10,6 +10,7 @@ import { weekOf } from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { makePartitions } from '../../store/partitions.ts'
 import { recordRun } from '../../store/schedule-runs.ts'
+import { spreadOver } from '../../store/servers.ts'
 import { connectSql } from '../../store/sql.ts'
 import { persistPool } from '../../workers/persist/pool.ts'
 import { normalBatch, normalEvent } from '../support/factory.ts'
@@ -21,8 +22,8 @@ let exporter: Awaited<ReturnType<typeof startExporter>>
 
 beforeAll(async () => {
   world = await testWorld({ exporterPort: 0, exporterLookMs: 50 })
-  const { config, depth, sql, producer, log } = world
-  exporter = await startExporter({ config, depth, sql, redis: producer, log })
+  const { config, depth, servers, producer, log } = world
+  exporter = await startExporter({ config, depth, servers, redis: producer, log })
 })
 afterAll(async () => {
   await exporter.stop()
@@ -134,7 +135,7 @@ test('while a store does not answer, it is said to be down and nothing is said o
     max: 1,
     applicationName: 'test',
   })
-  const blind = await startExporter({ config, depth, sql: nobody, redis, log })
+  const blind = await startExporter({ config, depth, servers: spreadOver([nobody], 'none'), redis, log })
   const text = await waitFor(async () => {
     const now = await (await fetch(`${blind.url}/metrics`)).text()
     return now.includes('millrace_postgres_up 0') ? now : undefined

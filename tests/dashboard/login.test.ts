@@ -133,7 +133,9 @@ test('the first password is generated once and works; a second start has none', 
 })
 
 test('it does not start without a secret to sign with', async () => {
-  const { log, sql, producer } = world
+  const { log, sql, servers, producer } = world
   const config = { ...world.config, secret: '' }
-  await expect(startDashboard({ config, log, sql, redis: producer })).rejects.toThrow('MILLRACE_SECRET')
+  await expect(startDashboard({ config, log, sql, servers, redis: producer })).rejects.toThrow(
+    'MILLRACE_SECRET',
+  )
 })

@@ -23,24 +23,29 @@ export type Verdict = {
   recovered: number
 }
 
+/** A Postgres server, or several with home first. */
+type Stores = Sql | readonly [Sql, ...Sql[]]
+const listOf = (stores: Stores): readonly [Sql, ...Sql[]] =>
+  typeof stores === 'function' ? [stores] : stores
+
 /** Events against the ledger; with a prefix only those whose message ids begin with it. */
-export async function judgeEvents(sql: Sql, ledgerFile: string, prefix = ''): Promise<Verdict> {
+export async function judgeEvents(stores: Stores, ledgerFile: string, prefix = ''): Promise<Verdict> {
+  const [home] = listOf(stores)
   const whole = await readLedger(ledgerFile)
   const ledger = new Map([...whole].filter(([id]) => id.startsWith(prefix)))
-  const rows = await sql<
-    {
-      id: string
-      type: string
-      name: string
-      user: string
-      time: Date
-      properties: Record<string, unknown>
-    }[]
-  >`
-    select e.message_id as id, n.type, n.name, e.user_id as user, e.time, e.properties
-    from events e join event_names n using (event_id)
-    where starts_with(e.message_id, ${prefix})`
-  const failed = await sql<{ id: string | null; why: string }[]>`
+  const names = await home<{ eventId: number; type: string; name: string }[]>`
+    select event_id as "eventId", type, name from event_names`
+  const nameOf = new Map(names.map((one) => [one.eventId, one]))
+  type Row = { id: string; eventId: number; user: string; time: Date; properties: Record<string, unknown> }
+  const found = await Promise.all(
+    listOf(stores).map(
+      (sql) => sql<Row[]>`
+        select message_id as id, event_id as "eventId", user_id as user, time, properties
+        from events where starts_with(message_id, ${prefix})`,
+    ),
+  )
+  const rows = found.flat()
+  const failed = await home<{ id: string | null; why: string }[]>`
     select message_id as id, concat_ws(' ', stage, code, reason) as why from failed_events where starts_with(coalesce(message_id, ''), ${prefix})`
   const seen = new Set<string>()
   // Rare ones have to be told from what a run printed.
@@ -62,9 +67,10 @@ export async function judgeEvents(sql: Sql, ledgerFile: string, prefix = ''): Pr
     if (seen.has(row.id) || failedIds.has(row.id)) verdict.duplicated += 1
     seen.add(row.id)
     const entry = ledger.get(row.id)
-    const { type, user, properties: content } = row
+    const { user, properties: content } = row
+    const { type = '', name: eventName = '' } = nameOf.get(row.eventId) ?? {}
     // Only a track has a name of its own.
-    const name = type === 'track' ? row.name : ''
+    const name = type === 'track' ? eventName : ''
     const hash = contentHash({ type, name, user, time: row.time.toISOString(), content })
     if (entry === undefined || isOnlyRefused(entry)) verdict.phantom += 1
     else if (entry.hash !== hash) verdict.altered += 1
@@ -102,7 +108,7 @@ const CHANNELS = ['email', 'push', 'webhook'] as const
 
 /** Deliveries of `users`, one a channel each, against the sinks' files under `outboxDir`. */
 export async function judgeDeliveries(
-  sql: Sql,
+  stores: Stores,
   outboxDir: string,
   users: string[],
   prefix = '',
@@ -124,10 +130,15 @@ export async function judgeDeliveries(
       received.set(key, (received.get(key) ?? 0) + 1)
     }
   }
-  const rows = await sql<{ key: string; state: string }[]>`
-    select d.channel || ' ' || p.user_id as key, d.state
-    from deliveries d join profiles p on p.bucket = d.bucket and p.profile_id = d.profile_id
-    where starts_with(p.user_id, ${prefix})`
+  const found = await Promise.all(
+    listOf(stores).map(
+      (sql) => sql<{ key: string; state: string }[]>`
+        select d.channel || ' ' || p.user_id as key, d.state
+        from deliveries d join profiles p on p.bucket = d.bucket and p.profile_id = d.profile_id
+        where starts_with(p.user_id, ${prefix})`,
+    ),
+  )
+  const rows = found.flat()
   const unknown = new Set(rows.filter((row) => row.state === 'unknown').map((row) => row.key))
   const states: Record<string, number> = {}
   for (const { state } of rows) states[state] = (states[state] ?? 0) + 1

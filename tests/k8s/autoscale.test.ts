@@ -177,8 +177,8 @@ describe.skipIf(!hasKubectl())('overlays with an autoscaler', () => {
 
   test('queries see every queue that the exporter serves, each by the pool that works it', async () => {
     const world = await testWorld({ exporterPort: 0, shards: DEFAULT_SHARDS })
-    const { depth, sql, producer, log } = world
-    const exporter = await startExporter({ config: world.config, depth, sql, redis: producer, log })
+    const { depth, servers, producer, log } = world
+    const exporter = await startExporter({ config: world.config, depth, servers, redis: producer, log })
     const text = await (await fetch(`${exporter.url}/metrics`)).text()
     await exporter.stop()
     await world.close()

@@ -50,7 +50,11 @@ test('every kind of event comes back from Postgres as the line that was left out
     return row?.count === events.length
   })
   const slices: NormalEvent[][] = []
-  for await (const slice of readEventsReceived(world.sql, { from: new Date(T0), to: new Date(T0 + 6) }, 3)) {
+  for await (const slice of readEventsReceived(
+    world.servers,
+    { from: new Date(T0), to: new Date(T0 + 6) },
+    3,
+  )) {
     slices.push(slice)
   }
   expect(slices.map((slice) => slice.length)).toEqual([3, 3, 1])

@@ -17,6 +17,7 @@ export async function startApi(world: World, options: { collector?: boolean } = 
   const app = createHttpServer({ log: world.log, bodyLimitBytes: world.config.maxRequestBytes })
   const deps: ApiDeps = {
     sql: world.sql,
+    servers: world.servers,
     cache: world.cache,
     config: world.config,
     clock: world.clock,

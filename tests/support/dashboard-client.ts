@@ -5,8 +5,8 @@ import type { World } from './world.ts'
 export const ADMIN_PASSWORD = 'correct horse battery'
 
 export async function openDashboard(world: World) {
-  const { config, log, sql, producer } = world
-  const dashboard = await startDashboard({ config, log, sql, redis: producer })
+  const { config, log, sql, servers, producer } = world
+  const dashboard = await startDashboard({ config, log, sql, servers, redis: producer })
   return { dashboard, origin: new URL(dashboard.url).origin }
 }
 

@@ -11,7 +11,8 @@ import { DEFAULT_PROCESSES, FREE_PORTS, type Stack, startStack } from '../../cli
 import { connectConsumer, type RedisClient, whenReady } from '../../queues/connection.ts'
 import { queuePrefix } from '../../queues/define.ts'
 import { type Config, readConfig } from '../../runtime/config.ts'
-import { connectSql, type Sql } from '../../store/sql.ts'
+import { connectServers, endAll } from '../../store/servers.ts'
+import type { Sql } from '../../store/sql.ts'
 import { type Links, openLinks } from '../faults/links.ts'
 import { startRedisCluster } from './redis-cluster.ts'
 import { waitFor } from './wait-for.ts'
@@ -19,6 +20,8 @@ import { waitFor } from './wait-for.ts'
 export type Deployment = {
   stack: Stack
   sql: Sql
+  /** Each Postgres server, home first. */
+  all: readonly [Sql, ...Sql[]]
   redis: RedisClient
   /** The servers that hold the queues: one, or the masters of a cluster (TEST_REDIS=cluster). */
   redisServers: LocalRedis[]
@@ -91,17 +94,22 @@ export async function startDeployment(options: {
   })
   const links = openLinks(stack)
   if (options.links === true) await startLinked(stack, links, processes)
-  const { databaseUrl, redisUrl, namespace } = stack.config
-  const sql = connectSql({ url: databaseUrl, namespace, max: 2, applicationName: 'fault-test' })
+  const { redisUrl, namespace } = stack.config
+  const all = connectServers({ urls: stack.config, namespace, max: 2, applicationName: 'fault-test' })
+  const [sql] = all
   const redis = connectConsumer(redisUrl)
   await whenReady(redis)
   const note = await setUpDemo(sql, dataDir, Date.now())
   const isSettled = async () => {
     if ((await jobsInFlow(redis, stack.config)) > 0) return false
-    const [row] = await sql<{ open: number }[]>`
-      select (select count(*)::int from membership_changes where announced_at is null)
-        + (select count(*)::int from deliveries where state in ('claimed', 'sending', 'waiting')) as open`
-    return row?.open === 0
+    const open = await Promise.all(
+      all.map(
+        (one) => one<{ open: number }[]>`
+          select (select count(*)::int from membership_changes where announced_at is null)
+            + (select count(*)::int from deliveries where state in ('claimed', 'sending', 'waiting')) as open`,
+      ),
+    )
+    return open.flat().every((row) => row.open === 0)
   }
   const activeJobIds = async (queueNames: string[]) => {
     const lists = await Promise.all(
@@ -117,6 +125,7 @@ export async function startDeployment(options: {
   return {
     stack,
     sql,
+    all,
     redis,
     redisServers: cluster?.masters ?? (stack.redis === undefined ? [] : [stack.redis]),
     note,
@@ -140,7 +149,7 @@ export async function startDeployment(options: {
     },
     links,
     async close() {
-      await sql.end({ timeout: 5 })
+      await endAll(all, 5)
       redis.disconnect()
       links.healAll()
       if (options.links === true) for (const process of stack.processes) await process.stop()

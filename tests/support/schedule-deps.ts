@@ -9,9 +9,10 @@ export function scheduleDeps(
   world: World,
   nowMs: number,
 ): ScheduleDeps & { clock: ReturnType<typeof manualClock> } {
-  const { sql, cache, config, log, metrics, depth } = world
+  const { sql, servers, cache, config, log, metrics, depth } = world
   return {
     sql,
+    servers,
     cache,
     config,
     log,

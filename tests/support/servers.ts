@@ -24,7 +24,13 @@ export default async function setup(project: TestProject) {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'))
   const quiet = () => {}
   const [postgres, redis] = await Promise.all([
-    startPostgres({ dir: join(dir, 'postgres'), port: 0, maxConnections: 200, log: quiet }),
+    startPostgres({
+      dir: join(dir, 'postgres'),
+      port: 0,
+      maxConnections: 200,
+      maxPreparedTransactions: 50,
+      log: quiet,
+    }),
     process.env.TEST_REDIS === 'cluster'
       ? startRedisCluster({ dir: join(dir, 'redis'), maxmemoryMb: 512 })
       : startRedis({ dir: join(dir, 'redis'), port: 0, maxmemoryMb: 1024, log: quiet, env: process.env }),

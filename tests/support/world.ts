@@ -17,26 +17,33 @@ import { type Config, readConfig } from '../../runtime/config.ts'
 import type { Service } from '../../runtime/lifecycle.ts'
 import { createLog } from '../../runtime/log.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
-import { connectSql } from '../../store/sql.ts'
+import { ensureServerMap } from '../../store/server-map.ts'
+import { connectServers, endAll, spreadOver } from '../../store/servers.ts'
+import type { Sql } from '../../store/sql.ts'
 import type { Pool } from '../../workers/define.ts'
 import { runPool } from '../../workers/run.ts'
 import { databaseUrlFor } from './servers.ts'
 
 export type World = Awaited<ReturnType<typeof testWorld>>
 
-/** Short lock and stall times so that recovery is quick; `overrides` change any configuration key. */
-export async function testWorld(overrides: Partial<Config> = {}) {
+/**
+ * Short lock and stall times so that recovery is quick; `overrides` change any configuration key. With `servers` people's
+ * rows are spread over so many databases, which are as apart for Postgres as servers are.
+ */
+export async function testWorld(overrides: Partial<Config> = {}, { servers: count = 1 } = {}) {
   const id = randomBytes(5).toString('hex')
   const serverUrl = inject('postgresUrl')
   const redisUrl = overrides.redisUrl ?? inject('redisUrl')
   const database = `t_${id}`
-  await createDatabase(serverUrl, database, 'millrace_template')
-  const databaseUrl = databaseUrlFor(serverUrl, database)
+  const databases = [database, ...Array.from({ length: count - 1 }, (_, i) => `${database}_${i + 1}`)]
+  for (const name of databases) await createDatabase(serverUrl, name, 'millrace_template')
+  const [databaseUrl = '', ...shardDatabaseUrls] = databases.map((name) => databaseUrlFor(serverUrl, name))
   const dataDir = await mkdtemp(join(tmpdir(), `millrace-world-${id}-`))
   const config = readConfig(
     {},
     {
       databaseUrl,
+      shardDatabaseUrls,
       redisUrl,
       dataDir,
       lockMs: 2000,
@@ -51,12 +58,14 @@ export async function testWorld(overrides: Partial<Config> = {}) {
   const producer = connectProducer(redisUrl)
   const consumer = connectConsumer(redisUrl)
   await Promise.all([whenReady(producer), whenReady(consumer)])
-  const sql = connectSql({
-    url: databaseUrl,
+  const all = connectServers({
+    urls: config,
     namespace: config.namespace,
     max: 8,
     applicationName: `test-${id}`,
   })
+  const [sql] = all
+  const servers = spreadOver(all, config.namespace, count === 1 ? [] : await ensureServerMap(all))
   const cache = openCache(connectForCache(redisUrl), redisNamespace)
   const log = createLog({ level: config.logLevel, service: 'test' })
   const metrics = createMetrics()
@@ -74,6 +83,11 @@ export async function testWorld(overrides: Partial<Config> = {}) {
 
   return {
     sql,
+    servers,
+    /** What a query finds on all servers. */
+    async onAll<Row>(query: (sql: Sql) => Promise<Row[]>): Promise<Row[]> {
+      return (await Promise.all(servers.all.map(query))).flat()
+    },
     databaseUrl,
     redisUrl,
     /** Namespace of the queues; `config.namespace` is it too. The Postgres schema is always 'millrace'. */
@@ -93,7 +107,16 @@ export async function testWorld(overrides: Partial<Config> = {}) {
       const service = await runPool(pool, {
         connection: consumer,
         sender,
-        deps: { sql, cache, config: queueConfig, clock: options.clock ?? systemClock, log, metrics, depth },
+        deps: {
+          sql,
+          servers,
+          cache,
+          config: queueConfig,
+          clock: options.clock ?? systemClock,
+          log,
+          metrics,
+          depth,
+        },
         onDead: async (job) => {
           dead.push(job)
         },
@@ -109,8 +132,8 @@ export async function testWorld(overrides: Partial<Config> = {}) {
       await eraseNamespace(producer, redisNamespace)
       for (const redis of [producer, consumer]) redis.disconnect()
       await cache.close()
-      await sql.end({ timeout: 5 })
-      await dropDatabase(serverUrl, database)
+      await endAll(all, 5)
+      for (const name of databases) await dropDatabase(serverUrl, name)
       await rm(dataDir, { recursive: true, force: true })
     },
   }

@@ -32,7 +32,7 @@ export async function deliverOne(
   providers: Providers,
 ): Promise<void> {
   const provider = await providers.of(job.channel)
-  const parts = await readMessageParts(deps.sql, job)
+  const parts = await readMessageParts(deps.servers, job)
   if (parts !== undefined) waitForAddress(job, info, parts, deps)
   const held = await claim(job, deps)
   if (held === undefined) return
@@ -43,7 +43,10 @@ export async function deliverOne(
   }
   const message = await render(held, parts)
   // Committed before the provider is called: a worker that dies now leaves an unknown outcome, not a second message.
-  if (!(await recordDelivery(deps.sql, job, { attempt: held.attempt, state: 'sending' }))) return
+  if (
+    !(await recordDelivery(deps.servers.of(job.profileId), job, { attempt: held.attempt, state: 'sending' }))
+  )
+    return
   const outcome = await provider.send(message, info.signal)
   await record(held, outcome, message.to, info)
 }
@@ -65,7 +68,9 @@ function waitForAddress(job: DeliveryJob, info: JobInfo, parts: MessageParts, de
 
 /** The claim, or undefined when there is nothing to do. Throws RetryLater while somebody else holds it. */
 async function claim(job: DeliveryJob, deps: Deps): Promise<Held | undefined> {
-  const claimed = await claimDelivery(deps.sql, job, { leaseMs: deps.config.deliverLeaseMs })
+  const claimed = await claimDelivery(deps.servers.of(job.profileId), job, {
+    leaseMs: deps.config.deliverLeaseMs,
+  })
   switch (claimed.kind) {
     case 'claimed':
       return { job, attempt: claimed.attempt, deps }
@@ -195,7 +200,12 @@ async function finish(
   const giveUpAt = Date.now() + deps.config.deliverLeaseMs / 2
   for (;;) {
     try {
-      const written = await recordDelivery(deps.sql, job, { attempt, state, reason, providerMessageId })
+      const written = await recordDelivery(deps.servers.of(job.profileId), job, {
+        attempt,
+        state,
+        reason,
+        providerMessageId,
+      })
       deps.metrics.deliveries.inc({ channel: job.channel, outcome: written ? state : 'fenced' })
       return
     } catch (error) {

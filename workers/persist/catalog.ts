@@ -4,7 +4,7 @@ import { BUCKET_RANGES } from '../../domain/buckets.ts'
 import type { AskedEvent } from '../../domain/segments/asked.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import { ensureEventPartitions, numberEventNames, weekOf } from '../../store/events.ts'
-import type { Sql } from '../../store/sql.ts'
+import type { Servers } from '../../store/servers.ts'
 
 /** New names one source may bring; beyond it events count under the name '' and keep their text in the envelope. */
 const MAX_NAMES_PER_SOURCE = 10_000
@@ -19,7 +19,7 @@ export type Catalog = {
   numbersOf(asked: AskedEvent[]): Set<number>
 }
 
-export function openCatalog(sql: Sql): Catalog {
+export function openCatalog(servers: Servers): Catalog {
   const numbers = new Map<string, number>()
   let partitions = new Set<number>()
 
@@ -34,7 +34,7 @@ export function openCatalog(sql: Sql): Catalog {
         missing.set(`${event.type}\u0000`, { type: event.type, name: '', sourceId: event.sourceId })
       })
       if (missing.size > 0) {
-        const rows = await numberEventNames(sql, [...missing.values()], MAX_NAMES_PER_SOURCE)
+        const rows = await numberEventNames(servers.home, [...missing.values()], MAX_NAMES_PER_SOURCE)
         for (const row of rows) numbers.set(`${row.type}\u0000${row.name}`, row.eventId)
       }
       return keys.map((key) => numbers.get(key) ?? 0)
@@ -49,7 +49,8 @@ export function openCatalog(sql: Sql): Catalog {
         if (!partitions.has(key)) missing.set(key, { range, week: weekOf(timeMs) })
       }
       if (missing.size === 0) return
-      await ensureEventPartitions(sql, [...missing.values()])
+      const byServer = Map.groupBy(missing.values(), ({ range }) => servers.ofRange(range))
+      for (const [sql, pairs] of byServer) await ensureEventPartitions(sql, pairs)
       for (const key of missing.keys()) partitions.add(key)
     },
 

@@ -3,6 +3,7 @@ import { type Landing, mergeSessions } from '../../domain/sessions.ts'
 import { mergeTraits, type TraitState, traitsOf } from '../../domain/traits.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import type { EventRow } from '../../store/events.ts'
+import { StartAgain } from '../../store/joint-transaction.ts'
 import {
   deleteSessions,
   extendLatestSessions,
@@ -44,7 +45,8 @@ export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> 
     if (list === undefined) points.set(profileId, [piece])
     else list.push(piece)
   }
-  await touchProfiles(tx, [...seen.values()])
+  if (!(await touchProfiles(tx, [...seen.values()])))
+    throw new StartAgain('a profile of this group is not on its server yet')
   await applyTraits(tx, traits)
   await applySessions(tx, points, new Map(fresh.map(({ event }) => [event.messageId, event])))
 }

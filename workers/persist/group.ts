@@ -3,10 +3,13 @@
 // is halved until the row stands alone, and it goes to failed_events.
 import { askedEvents } from '../../domain/segments/asked.ts'
 import type { segment } from '../../queues/pipeline.ts'
-import { errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
+import { describeError, errorCodeOf, isInfrastructureError } from '../../runtime/errors.ts'
+import { inStep } from '../../runtime/rhythm.ts'
 import type { NormalBatch, NormalEvent } from '../../schema/event.ts'
 import { isRepeatedMessageId } from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
+import { StartAgain, settleLeftBehind } from '../../store/joint-transaction.ts'
+import type { Servers } from '../../store/servers.ts'
 import type { Sql } from '../../store/sql.ts'
 import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
@@ -28,15 +31,18 @@ const GROUP_WAIT_MS = { least: 25, most: 150 }
  */
 const PARALLEL_GROUPS = 4
 const IDENTITY_RACE_TRIES = 10
+const SETTLE_MS = 5_000
+/** Between the two phases of another group's commit; when its process died there, the job comes back later. */
+const START_AGAIN = { tries: 10, afterMs: 50 }
 /** Repeats come in waves (a resend, a restart): after one this many groups do not hope that all their ids are new. */
 const WARY_GROUPS = 16
 
 type Deps = PoolDeps<typeof segment>
 
 export function openPersister(deps: Deps): JobGroups<NormalBatch> {
-  const memory: Memory = { catalog: openCatalog(deps.sql), ids: createIdCache(), wary: 0 }
+  const memory: Memory = { catalog: openCatalog(deps.servers), ids: createIdCache(), wary: 0 }
   const segments = createSegmentCatalog()
-  return coalesceJobs<NormalBatch>(
+  const groups = coalesceJobs<NormalBatch>(
     {
       weigh: (batch) => batch.events.length,
       maxWeight: GROUP_EVENTS,
@@ -46,7 +52,7 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
     },
     async (batches) => {
       const events = batches.flatMap((batch) => batch.events)
-      const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.sql, memory, group))
+      const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.servers, memory, group))
       // Read after the commit, which makes it safe to leave out who got nothing that a rule asks for: a rule that this
       // look does not see goes live after it, and its backfill finds the rows.
       const live = await segments.current(deps.sql)
@@ -59,17 +65,39 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
       observe(deps, events, kept)
     },
   )
+  const settling = settleInStep(deps)
+  return {
+    ...groups,
+    async close() {
+      settling?.stop()
+      await groups.close()
+    },
+  }
+}
+
+/** Of several servers: what another process has left between its two phases locks rows, also those of repeats. */
+function settleInStep({ servers, log }: Deps): { stop(): void } | undefined {
+  if (servers.all.length === 1) return undefined
+  const settle = async () => {
+    const settled = await settleLeftBehind(servers)
+    if (settled > 0) log.warn({ settled }, 'settled transactions that another process had left prepared')
+  }
+  return inStep(SETTLE_MS, () => {
+    settle().catch((error: unknown) => {
+      log.debug({ reason: describeError(error) }, 'prepared transactions cannot be looked at')
+    })
+  })
 }
 
 /**
  * One transaction, started again when one of its message ids was there already, another group claimed one of its ids or
  * merged one of its profiles meanwhile.
  */
-async function keepOnce(sql: Sql, memory: Memory, events: NormalEvent[]): Promise<Kept> {
+async function keepOnce(servers: Servers, memory: Memory, events: NormalEvent[]): Promise<Kept> {
   let wary = memory.wary > 0
   for (let attempt = 1; ; attempt++) {
     try {
-      const kept = await keepEvents(sql, memory, events, wary)
+      const kept = await keepEvents(servers, memory, events, wary)
       const isRepeat = kept.duplicates + kept.conflicts > 0
       memory.wary = isRepeat ? WARY_GROUPS : Math.max(0, memory.wary - 1)
       return kept
@@ -79,6 +107,10 @@ async function keepOnce(sql: Sql, memory: Memory, events: NormalEvent[]): Promis
         continue
       }
       if (error instanceof IdentityRace && attempt < IDENTITY_RACE_TRIES) continue
+      if (error instanceof StartAgain && attempt < START_AGAIN.tries) {
+        await new Promise((resolve) => setTimeout(resolve, START_AGAIN.afterMs))
+        continue
+      }
       // A partition dropped by retention while its name was cached: look again, once.
       if (errorCodeOf(error) === '23514' && attempt === 1) {
         memory.catalog.forgetPartitions()

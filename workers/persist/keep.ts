@@ -1,18 +1,27 @@
 // One group of events in one transaction, as a list of verbs: resolve who they belong to, claim each message id once,
 // write the events that are new, then let what is derived (profiles, traits, sessions) follow from exactly those.
 import { hash } from 'node:crypto'
+import { rangeOfMessage, rangeOfProfile } from '../../domain/buckets.ts'
 import { type IdKey, ownerKey } from '../../domain/identity.ts'
 import { fail } from '../../runtime/errors.ts'
 import type { NormalEvent } from '../../schema/event.ts'
-import { claimMessageIdsAnew, claimNewMessageIds, copyEvents, type EventRow } from '../../store/events.ts'
+import {
+  type ClaimedBefore,
+  claimMessageIdsAnew,
+  claimNewMessageIds,
+  copyEvents,
+  type EventRow,
+} from '../../store/events.ts'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { recentLosers } from '../../store/identities.ts'
-import { expectFewKeys, inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
+import { inJointTransaction, type JointTransaction } from '../../store/joint-transaction.ts'
+import type { Servers } from '../../store/servers.ts'
+import { expectFewKeys, type Transaction } from '../../store/sql.ts'
 import type { Catalog } from './catalog.ts'
 import { derive } from './derive.ts'
 import { conflictingEvent } from './failed.ts'
 import type { IdCache } from './id-cache.ts'
-import { finishPeople, type People, resolvePeople } from './people.ts'
+import { finishPeople, makePeople, type People, rangesOfPeople, resolvePeople } from './people.ts'
 
 /**
  * Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2).
@@ -36,7 +45,7 @@ const LATE_MS = 24 * 60 * 60 * 1000
 
 /** `wary` = some ids may be there already. If one is and it is not wary, it throws what `isRepeatedMessageId` knows. */
 export async function keepEvents(
-  sql: Sql,
+  servers: Servers,
   memory: Memory,
   events: NormalEvent[],
   wary: boolean,
@@ -44,34 +53,52 @@ export async function keepEvents(
   const { catalog, ids } = memory
   const { unique, conflicting, repeated } = withoutRepeats(events)
   const eventIds = await catalog.eventIds(unique)
-  const { kept, people } = await inTransaction(sql, async (tx) => {
-    await expectFewKeys(tx, unique.length)
-    const people = await resolvePeople(tx, unique, ids)
+  const { kept, people } = await inJointTransaction(servers, async (home, join) => {
+    await expectFewKeys(home, unique.length)
+    const people = await resolvePeople(home, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)
     await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))
-    const seenBefore = wary ? await claimMessageIdsAnew(tx, rows) : []
-    if (!wary) await claimNewMessageIds(tx, rows)
-    const before = new Set(seenBefore.map((row) => row.ord))
-    const fresh = before.size === 0 ? rows : rows.filter((_, ord) => !before.has(ord))
-    await copyEvents(tx, fresh)
-    const conflicts = [
-      ...seenBefore.filter((row) => row.conflict).flatMap(({ ord }) => rows[ord]?.event ?? []),
-      ...conflicting,
-    ]
-    await recordFailedEvents(tx, conflicts.map(conflictingEvent))
-    await derive(tx, fresh)
-    await finishPeople(tx, people)
-    const kept: Kept = {
-      events: fresh.length,
-      duplicates: before.size - seenBefore.filter((row) => row.conflict).length + repeated,
-      conflicts: conflicts.length,
-      failed: 0,
-      touched: await touchedOf(tx, rows, before, people),
-    }
+    const ranges = () => [...rangesOfPeople(people), ...rows.map(rangeOfRowsId)]
+    const kept = await join(ranges, async (joint) => {
+      const claimed = await claimMessages(joint, rows, wary)
+      const before = new Set(claimed.map(({ row }) => row))
+      const fresh = before.size === 0 ? rows : rows.filter((row) => !before.has(row))
+      await makePeople(joint, unique, people)
+      await joint.each(fresh, rangeOfRow, copyEvents)
+      const again = claimed.filter(({ conflict }) => conflict).map(({ row }) => row.event)
+      const conflicts = [...again, ...conflicting]
+      await recordFailedEvents(home, conflicts.map(conflictingEvent))
+      await joint.each(fresh, rangeOfRow, derive)
+      await finishPeople(joint, people)
+      return {
+        events: fresh.length,
+        duplicates: before.size - again.length + repeated,
+        conflicts: conflicts.length,
+        failed: 0,
+        touched: await touchedOf(home, rows, before, people),
+      }
+    })
     return { kept, people }
   })
   people.remember()
   return kept
+}
+
+const rangeOfRow = (row: EventRow) => rangeOfProfile(row.profileId)
+const rangeOfRowsId = (row: EventRow) => rangeOfMessage(row.id)
+
+/** Claims the ids of all rows, each on its own server; returns the rows whose id somebody had claimed before. */
+async function claimMessages(
+  joint: JointTransaction,
+  rows: EventRow[],
+  wary: boolean,
+): Promise<ClaimedBefore[]> {
+  const before: ClaimedBefore[] = []
+  await joint.each(rows, rangeOfRowsId, async (tx, some) => {
+    if (wary) before.push(...(await claimMessageIdsAnew(tx, some)))
+    else await claimNewMessageIds(tx, some)
+  })
+  return before
 }
 
 /** Repeats inside the group: the same payload counts as a duplicate, another payload as a conflict. */
@@ -101,7 +128,7 @@ function toRows(events: NormalEvent[], eventIds: number[], profileOf: Map<IdKey,
 async function touchedOf(
   tx: Transaction,
   rows: EventRow[],
-  before: Set<number>,
+  before: Set<EventRow>,
   people: People,
 ): Promise<Touched[]> {
   const touched = new Map<number, Touched>()
@@ -113,17 +140,18 @@ async function touchedOf(
       ...moves.flatMap(({ from, to }) => [from, to]),
     ].map(people.numberOf),
   )
-  rows.forEach(({ event, eventId, profileId }, ord) => {
-    if (before.has(ord)) whatever.add(profileId)
+  for (const row of rows) {
+    const { event, eventId, profileId } = row
+    if (before.has(row)) whatever.add(profileId)
     const reason = event.receivedAt - event.time > LATE_MS ? 'late' : 'event'
     const known = touched.get(profileId)
     if (known === undefined) {
       touched.set(profileId, { profileId, reason, eventIds: [eventId] })
-      return
+      continue
     }
     if (reason === 'event') known.reason = 'event'
     if (!known.eventIds.includes(eventId)) known.eventIds.push(eventId)
-  })
+  }
   for (const profileId of whatever) {
     const known = touched.get(profileId)
     if (known !== undefined) known.eventIds = []

@@ -1,6 +1,6 @@
 // Who the events of a group belong to: ids are resolved and claimed at the start of the transaction; links, user ids,
 // merges and moves are written at its end, under the merge lock, so that the lock is held only until the commit.
-import { bucketOf } from '../../domain/buckets.ts'
+import { bucketOf, rangeOfProfile } from '../../domain/buckets.ts'
 import {
   type IdKey,
   idsOf,
@@ -19,6 +19,7 @@ import {
   takeProfileNumbers,
   updateLinks,
 } from '../../store/identities.ts'
+import type { JointTransaction } from '../../store/joint-transaction.ts'
 import { mergeProfiles, moveAnonymous } from '../../store/merges.ts'
 import { insertProfiles, lockAnonymous, setUserIds } from '../../store/profiles-write.ts'
 import type { Transaction } from '../../store/sql.ts'
@@ -39,6 +40,7 @@ export class IdentityRace extends Error {
   override readonly name = 'IdentityRace'
 }
 
+/** At home: who the ids mean, with the new ids claimed. Their profiles are still to be made (`makePeople`). */
 export async function resolvePeople(tx: Transaction, events: NormalEvent[], cache: IdCache): Promise<People> {
   const { keys, linking } = collectIds(events)
   const afterMerge = await cache.sync(tx)
@@ -57,22 +59,6 @@ export async function resolvePeople(tx: Transaction, events: NormalEvent[], cach
   )
   if (!claimed) throw new IdentityRace('another group claimed an id first')
   const profileOf = new Map([...resolution.profileOf].map(([key, ref]) => [key, numberOf(ref)]))
-  const times = timesByProfile(events, profileOf)
-  await insertProfiles(
-    tx,
-    resolution.newProfiles.map((profile) => {
-      const profileId = numberOf(profile.ref)
-      const seen = times.get(profileId) ?? { first: 0, last: 0 }
-      return {
-        profileId,
-        bucket: profileId % 1024,
-        firstId: profile.firstId,
-        userId: profile.userId,
-        firstSeen: seen.first,
-        lastSeen: seen.last,
-      }
-    }),
-  )
   const linkingProfiles = [...linking].flatMap((key) => profileOf.get(key) ?? [])
   return {
     remember: () => cache.put(entriesToRemember(known, resolution, numberOf)),
@@ -82,6 +68,40 @@ export async function resolvePeople(tx: Transaction, events: NormalEvent[], cach
     afterMerge,
     linkingProfiles: [...new Set(linkingProfiles)],
   }
+}
+
+/** Bucket ranges with rows of people that the group reads or writes. */
+export function rangesOfPeople({ profileOf, resolution, numberOf }: People): Set<number> {
+  const profileIds = [
+    ...profileOf.values(),
+    ...resolution.newProfiles.map(({ ref }) => numberOf(ref)),
+    ...resolution.takenOver,
+    ...resolution.gainedUser.map((entry) => numberOf(entry.profileId)),
+    ...resolution.merges.flatMap(({ loser, winner }) => [loser, winner]),
+    ...resolution.moves.flatMap(({ from, to }) => [numberOf(from), numberOf(to)]),
+  ]
+  return new Set(profileIds.map(rangeOfProfile))
+}
+
+export async function makePeople(
+  joint: JointTransaction,
+  events: NormalEvent[],
+  { profileOf, resolution, numberOf }: People,
+): Promise<void> {
+  const times = timesByProfile(events, profileOf)
+  const rows = resolution.newProfiles.map((profile) => {
+    const profileId = numberOf(profile.ref)
+    const seen = times.get(profileId) ?? { first: 0, last: 0 }
+    return {
+      profileId,
+      bucket: profileId % 1024,
+      firstId: profile.firstId,
+      userId: profile.userId,
+      firstSeen: seen.first,
+      lastSeen: seen.last,
+    }
+  })
+  await joint.each(rows, (row) => rangeOfProfile(row.profileId), insertProfiles)
 }
 
 /**
@@ -160,10 +180,11 @@ function timesByProfile(events: NormalEvent[], profileOf: Map<IdKey, number>) {
 }
 
 /** Links, user ids, merges and moves: last, so that the exclusive lock is held only from here to the commit. */
-export async function finishPeople(tx: Transaction, people: People): Promise<void> {
+export async function finishPeople(joint: JointTransaction, people: People): Promise<void> {
   const { resolution, numberOf } = people
+  const { home } = joint
   const merging = resolution.merges.length > 0 || resolution.moves.length > 0
-  const overtaken = await lockMerges(tx, {
+  const overtaken = await lockMerges(home, {
     exclusive: merging,
     afterMerge: people.afterMerge,
     profileIds: [
@@ -174,10 +195,12 @@ export async function finishPeople(tx: Transaction, people: People): Promise<voi
   })
   if (overtaken) throw new IdentityRace('a profile of this group was merged meanwhile')
   // Two users who log in on one new device at the same time: the second group must see that the device is taken.
-  if (!(await lockAnonymous(tx, resolution.takenOver)))
-    throw new IdentityRace('an anonymous profile of this group got a user meanwhile')
+  await joint.each(resolution.takenOver, rangeOfProfile, async (tx, profileIds) => {
+    if (!(await lockAnonymous(tx, profileIds)))
+      throw new IdentityRace('an anonymous profile of this group got a user meanwhile')
+  })
   const linked = await updateLinks(
-    tx,
+    home,
     resolution.changedLinks.map((entry) => ({
       key: entry.key,
       profileId: numberOf(entry.ref),
@@ -186,11 +209,12 @@ export async function finishPeople(tx: Transaction, people: People): Promise<voi
   )
   if (resolution.moves.some((move) => !linked.has(move.anonymousId)))
     throw new IdentityRace('an anonymous id of this group was linked earlier meanwhile')
-  await setUserIds(
-    tx,
+  await joint.each(
     resolution.gainedUser.map((entry) => ({ profileId: numberOf(entry.profileId), userId: entry.userId })),
+    (entry) => rangeOfProfile(entry.profileId),
+    setUserIds,
   )
-  for (const { loser, winner } of resolution.merges) await mergeProfiles(tx, loser, winner)
+  for (const { loser, winner } of resolution.merges) await mergeProfiles(joint, loser, winner)
   for (const move of resolution.moves)
-    await moveAnonymous(tx, move.anonymousId, numberOf(move.from), numberOf(move.to))
+    await moveAnonymous(joint, move.anonymousId, numberOf(move.from), numberOf(move.to))
 }

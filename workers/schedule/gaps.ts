@@ -12,7 +12,7 @@ const SETTLED_MS = 60_000
 
 /** Returns how many events were put on the queue. Stops when the archive is half full again. */
 export async function fillArchiveGaps(deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
-  const { sql, send } = deps
+  const { sql, servers, send } = deps
   let archived = 0
   while (hasRoom(deps) && !signal.aborted) {
     const before = settledBefore(deps)
@@ -22,7 +22,7 @@ export async function fillArchiveGaps(deps: ScheduleDeps, signal: AbortSignal): 
     // The same gaps make the same ids: a sweep that died half way sends the rest.
     const id = createHash('sha256').update(span.batchIds.join(' ')).digest('hex').slice(0, 24)
     let part = 0
-    for await (const events of readEventsReceived(sql, span, EVENTS_A_JOB)) {
+    for await (const events of readEventsReceived(servers, span, EVENTS_A_JOB)) {
       signal.throwIfAborted()
       await send(archive, [{ v: 1, batchId: `gap-${id}-${part}`, events }])
       archived += events.length

@@ -3,32 +3,45 @@
 import { BUCKET_RANGES } from '../../domain/buckets.ts'
 import { SESSION_GAP_MS } from '../../domain/sessions.ts'
 import { recomputeAggregates } from '../../store/aggregates.ts'
+import { readEventIds } from '../../store/scans.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import { closeSessions } from '../../store/sessions-close.ts'
 import type { ScheduleDeps } from './deps.ts'
 
+const ORDER = 'Order Completed'
+
 export async function closeSilentSessions(
-  { sql, clock }: ScheduleDeps,
+  { servers, clock }: ScheduleDeps,
   signal: AbortSignal,
 ): Promise<Counts> {
   const now = clock.now()
   let closed = 0
   for (let range = 0; range < BUCKET_RANGES; range++) {
     signal.throwIfAborted()
-    closed += await closeSessions(sql, range, new Date(now - SESSION_GAP_MS), new Date(now))
+    closed += await closeSessions(
+      servers.ofRange(range),
+      range,
+      new Date(now - SESSION_GAP_MS),
+      new Date(now),
+    )
   }
   return { closed }
 }
 
 export async function recomputeUserAggregates(
-  { sql, clock }: ScheduleDeps,
+  { sql, servers, clock }: ScheduleDeps,
   signal: AbortSignal,
 ): Promise<Counts> {
   const asOf = new Date(clock.now())
+  const orderIds = [...(await readEventIds(sql, [{ type: 'track', event: ORDER }])).values()].flat()
   const counts = { computed: 0, dropped: 0 }
   for (let range = 0; range < BUCKET_RANGES; range++) {
     signal.throwIfAborted()
-    const { computed, dropped } = await recomputeAggregates(sql, range, asOf)
+    const { computed, dropped } = await recomputeAggregates(servers.ofRange(range), {
+      range,
+      asOf,
+      orderIds,
+    })
     counts.computed += computed
     counts.dropped += dropped
   }

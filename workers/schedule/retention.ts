@@ -15,6 +15,7 @@ import {
   deleteResolvedFailuresBefore,
 } from '../../store/retention.ts'
 import { type Counts, deleteRunsBefore } from '../../store/schedule-runs.ts'
+import type { Sql } from '../../store/sql.ts'
 import type { ScheduleDeps } from './deps.ts'
 
 const DAY_MS = 86_400_000
@@ -25,13 +26,14 @@ const RUNS_KEPT_DAYS = 90
 const FREQUENT_RUNS_KEPT_DAYS = 2
 
 /** This week and those ahead, so that no event waits for a partition when a week begins. */
-export async function makePartitionsAhead({ sql, clock, config }: ScheduleDeps): Promise<Counts> {
+export async function makePartitionsAhead({ servers, clock, config }: ScheduleDeps): Promise<Counts> {
   const weeks: string[] = []
   for (let ahead = 0; ahead <= config.partitionsAheadWeeks; ahead++) {
     weeks.push(weekOf(clock.now() + ahead * WEEK_MS))
   }
-  const made = await makePartitions(sql, weeks)
-  return { made, checked: weeks.length * BUCKET_RANGES }
+  let made = 0
+  for (const sql of servers.all) made += await makePartitions(sql, weeks)
+  return { made, checked: weeks.length * BUCKET_RANGES * servers.all.length }
 }
 
 /**
@@ -39,16 +41,20 @@ export async function makePartitionsAhead({ sql, clock, config }: ScheduleDeps):
  * (`acceptEventsSince`): what an operator asked for is not deleted the next night.
  */
 export async function applyRetention(deps: ScheduleDeps, signal: AbortSignal): Promise<Counts> {
-  const { sql, config } = deps
+  const { sql, servers, config } = deps
   const now = deps.clock.now()
   const limit = now - config.retentionDays * DAY_MS
   const accepted = (await oldestAccepted(sql))?.getTime() ?? limit
   const before = new Date(Math.min(limit, accepted))
-  const partitions = await dropPartitions(deps, before, signal)
+  let partitions = 0
+  for (const server of servers.all) partitions += await dropPartitions(server, before, signal)
   // A week later than the events: while a row lives in a partition that is only partly past, so does its message id.
-  const messageIds = await deleteInSlices(signal, () =>
-    deleteMessageIdsBefore(sql, new Date(before.getTime() - WEEK_MS), SLICE_ROWS),
-  )
+  let messageIds = 0
+  for (const server of servers.all) {
+    messageIds += await deleteInSlices(signal, () =>
+      deleteMessageIdsBefore(server, new Date(before.getTime() - WEEK_MS), SLICE_ROWS),
+    )
+  }
   const runs =
     (await deleteRunsBefore(sql, new Date(now - RUNS_KEPT_DAYS * DAY_MS))) +
     (await deleteRunsBefore(sql, new Date(now - FREQUENT_RUNS_KEPT_DAYS * DAY_MS), [
@@ -64,7 +70,7 @@ export async function applyRetention(deps: ScheduleDeps, signal: AbortSignal): P
   }
 }
 
-async function dropPartitions({ sql }: ScheduleDeps, before: Date, signal: AbortSignal): Promise<number> {
+async function dropPartitions(sql: Sql, before: Date, signal: AbortSignal): Promise<number> {
   let dropped = 0
   for (const partition of await partitionsBefore(sql, before)) {
     signal.throwIfAborted()

@@ -11,6 +11,7 @@ import { profilesOfBuckets } from '../../store/memberships.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import { closeBackfill, openBackfills } from '../../store/segments.ts'
 import { mostShards } from '../../store/shard-map.ts'
+import type { Sql } from '../../store/sql.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
 import type { ScheduleDeps } from './deps.ts'
 import { fillArchiveGaps } from './gaps.ts'
@@ -35,38 +36,46 @@ export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Co
 
 async function announceLeftBehind(deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
   let total = 0
+  for (const sql of deps.servers.all) total += await announceOn(sql, deps, signal)
+  return total
+}
+
+async function announceOn(sql: Sql, deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
+  let total = 0
   for (;;) {
     signal.throwIfAborted()
     const before = new Date(deps.clock.now() - UNANNOUNCED_MS)
-    const pending = await pendingChangesBefore(deps.sql, before, SLICE)
+    const pending = await pendingChangesBefore(sql, before, SLICE)
     if (pending.length === 0) return total
     const announced = await announce(pending, await activeCampaigns(deps.sql), deps)
-    await markAnnounced(deps.sql, announced)
+    await markAnnounced(sql, announced)
     total += announced.length
     if (pending.length < SLICE || announced.length === 0) return total
   }
 }
 
 /** The job id follows from the delivery: while its job exists, sending it again changes nothing. */
-async function resendOpenDeliveries({ sql, send, depth }: ScheduleDeps): Promise<number> {
-  const open = await openDeliveries(sql, { idleMs: IDLE_DELIVERY_MS, limit: SLICE })
-  const jobs = open.filter(
-    (job) => depth.depthOf(`${deliver.name}-${job.channel}`).waiting <= deliver.budget.maxWaitingJobs,
+async function resendOpenDeliveries({ servers, send, depth }: ScheduleDeps): Promise<number> {
+  const open = await Promise.all(
+    servers.all.map((sql) => openDeliveries(sql, { idleMs: IDLE_DELIVERY_MS, limit: SLICE })),
   )
+  const jobs = open
+    .flat()
+    .filter((job) => depth.depthOf(`${deliver.name}-${job.channel}`).waiting <= deliver.budget.maxWaitingJobs)
   await send(deliver, jobs)
   return jobs.length
 }
 
 /** Counts the profiles that are handed on. */
 async function runOpenBackfills(
-  { sql, send, config, clock }: ScheduleDeps,
+  { sql, servers, send, config, clock }: ScheduleDeps,
   signal: AbortSignal,
 ): Promise<number> {
   let named = 0
   for (const open of await openBackfills(sql, { idleMs: IDLE_BACKFILL_MS })) {
     signal.throwIfAborted()
     named += await sendBackfill(
-      { send, readProfiles: (slice) => profilesOfBuckets(sql, slice), shards: config.shards },
+      { send, readProfiles: (slice) => profilesOfBuckets(servers, slice), shards: config.shards },
       { ...open, nowMs: clock.now() },
     )
     await closeBackfill(sql, open)

@@ -62,14 +62,21 @@ export function timerTurns(deps: ScheduleDeps): () => Promise<number> {
     const { due, nextInMs } = await tick(deps)
     lookAt = now + Math.min(PATIENCE_MS, nextInMs)
     seenNews = news
-    return due === MAX_A_TICK ? 0 : Math.max(deps.config.scheduleTickMs, Math.min(IDLE_MS, nextInMs))
+    return due >= MAX_A_TICK ? 0 : Math.max(deps.config.scheduleTickMs, Math.min(IDLE_MS, nextInMs))
   }
 }
 
 /** One look. `due`: the timers found; `nextInMs`: until the next one may be taken, Infinity when there is none. */
 export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs: number }> {
   const now = deps.clock.now()
-  const profileIds = await takeDueTimers(deps.sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })
+  const profileIds: number[] = []
+  let next = Infinity
+  // One after the other: at rest this is all there is for Postgres, and a second connection costs it another process.
+  for (const sql of deps.servers.all) {
+    profileIds.push(...(await takeDueTimers(sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })))
+    for (const at of [await nextTimer(sql), await nextLeaseEnd(sql, now)])
+      next = Math.min(next, at ?? Infinity)
+  }
   if (profileIds.length > 0) {
     const batches = timedBatches(profileIds, now, deps.config.shards).filter((batch) => hasRoom(deps, batch))
     await deps.send(segment, batches)
@@ -80,9 +87,6 @@ export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs:
     })
     deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
   }
-  // One after the other: at rest this is all there is for Postgres, and a second connection costs it another process.
-  const ahead = [await nextTimer(deps.sql), await nextLeaseEnd(deps.sql, now)]
-  const next = Math.min(...ahead.map((at) => at ?? Infinity))
   return { due: profileIds.length, nextInMs: Math.max(0, next - now) }
 }
 

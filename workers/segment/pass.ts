@@ -40,17 +40,23 @@ export type PassResult = {
   memberships: Map<number, Set<number>>
 }
 
-export function runPass(sql: Sql, catalog: SegmentCatalog, input: PassInput): Promise<PassResult> {
+/** On `sql`, the server with the rows of all these profiles; what is to be evaluated is read from `home`. */
+export function runPass(
+  { sql, home }: { sql: Sql; home: Sql },
+  catalog: SegmentCatalog,
+  input: PassInput,
+): Promise<PassResult> {
   return inTransaction(sql, async (tx) => {
+    const rules = sql === home ? tx : home
     const wanted = [
       ...new Set([...input.reasons.keys()].map((profileId) => shardOfProfile(profileId, input.shards))),
     ]
     const locked = new Set(await tryLockShards(tx, wanted, input.shards))
     const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
-    const segments = await catalog.current(tx)
+    const segments = await catalog.current(rules)
     const scansOfAll = distinctScans(segments)
     const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
-    const eventIds = await readEventIds(tx, askedEvents(segments.map((segment) => segment.plan)))
+    const eventIds = await readEventIds(rules, askedEvents(segments.map((segment) => segment.plan)))
     const asked = new Set([...eventIds.values()].flat())
     const profileIds = [...input.reasons.keys()].filter(
       (profileId) =>

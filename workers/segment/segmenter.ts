@@ -9,10 +9,11 @@ import { announce } from '../../queues/announce.ts'
 import type { deliver } from '../../queues/pipeline.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesOf } from '../../store/announcements.ts'
+import type { Sql } from '../../store/sql.ts'
 import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { createSegmentCatalog, type SegmentCatalog } from '../live-segments.ts'
-import { runPass } from './pass.ts'
+import { type PassInput, runPass } from './pass.ts'
 
 const MAX_PROFILES_A_PASS = 5000
 /** Passes grow with the load instead of multiplying; it is also what an entry waits for at the least. */
@@ -42,31 +43,46 @@ export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
   )
 }
 
-/** Evaluates and announces; returns the shards that another process was writing. */
+/** Evaluates and announces, one server after the other; returns the shards that another process was writing. */
 async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]): Promise<Set<number>> {
-  const result = await runPass(deps.sql, catalog, {
+  const reasons = mergeReasons(batches)
+  const eventIds = mergeEventIds(batches)
+  const byServer = Map.groupBy(reasons, ([profileId]) => deps.servers.of(profileId))
+  const busyShards = new Set<number>()
+  for (const [sql, own] of byServer) {
+    const busy = await passOn(sql, deps, catalog, { reasons: new Map(own), eventIds })
+    for (const shard of busy) busyShards.add(shard)
+  }
+  const now = deps.clock.now()
+  for (const batch of batches) {
+    if (batch.reason === 'event' && !isBusy(batch, busyShards, deps.config.shards))
+      deps.metrics.membershipSeconds.observe(Math.max(0, now - batch.receivedAt) / 1000)
+  }
+  return busyShards
+}
+
+async function passOn(
+  sql: Sql,
+  deps: Deps,
+  catalog: SegmentCatalog,
+  touched: Pick<PassInput, 'reasons' | 'eventIds'>,
+): Promise<Set<number>> {
+  const result = await runPass({ sql, home: deps.sql }, catalog, {
     shards: deps.config.shards,
-    reasons: mergeReasons(batches),
-    eventIds: mergeEventIds(batches),
     clock: deps.clock,
+    ...touched,
   })
   if (result.timersWritten) await tellTimers(deps.cache)
   for (const change of result.changes) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
-  const done = batches.filter((batch) => !isBusy(batch, result.busyShards, deps.config.shards))
   // Also the changes that an earlier attempt committed: found by their missing announced_at (law 2).
-  const pending = await pendingChangesOf(deps.sql, result.evaluated)
+  const pending = await pendingChangesOf(sql, result.evaluated)
   if (pending.length > 0) {
     const announced = await announce(pending, await activeCampaigns(deps.sql), deps)
-    await markAnnounced(deps.sql, announced)
+    await markAnnounced(sql, announced)
   }
   await writeMemberships(deps.cache, result.asOfMs, result.memberships)
-  const now = deps.clock.now()
-  for (const batch of done) {
-    if (batch.reason === 'event')
-      deps.metrics.membershipSeconds.observe(Math.max(0, now - batch.receivedAt) / 1000)
-  }
   return result.busyShards
 }
 

@@ -105,9 +105,9 @@ test('rules that go live while everybody orders end with everybody in them', asy
     await world.sender.send(persist, orders.slice(20))
     const created = await live
     if (created === undefined) throw new Error('the slug is taken')
-    const { sql, sender, clock } = world
+    const { servers, sender, clock } = world
     await sendBackfill(
-      { send: sender.send, readProfiles: (slice) => profilesOfBuckets(sql, slice), shards: 1 },
+      { send: sender.send, readProfiles: (slice) => profilesOfBuckets(servers, slice), shards: 1 },
       { segmentId: created.segmentId, change: 'v1', nowMs: clock.now() },
     )
   }

@@ -81,7 +81,7 @@ test('after any stories of people who merge, log in and order, evaluating everyb
     const rows = await world.sql<{ profile_id: number }[]>`select profile_id from profiles`
     const input = { shards: world.config.shards, clock: world.clock }
     const reasons = new Map(rows.map((row) => [row.profile_id, 'backfill' as const]))
-    return runPass(world.sql, createSegmentCatalog(), { ...input, reasons })
+    return runPass({ sql: world.sql, home: world.sql }, createSegmentCatalog(), { ...input, reasons })
   }
   await waitUntilDrained(world.producer, world.config, 20_000)
   const { changes, busyShards } = await everybody()

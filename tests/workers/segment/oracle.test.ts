@@ -7,7 +7,7 @@ import { manualClock } from '../../../runtime/clock.ts'
 import type { TouchedUsers } from '../../../schema/jobs.ts'
 import type { Rule, RuleNode } from '../../../schema/rule.ts'
 import { nextTimer, takeDueTimers } from '../../../store/memberships.ts'
-import { runScans } from '../../../store/scans.ts'
+import { readEventIds, runScans } from '../../../store/scans.ts'
 import { createSegment } from '../../../store/segments.ts'
 import { createSegmentCatalog } from '../../../workers/live-segments.ts'
 import { persistPool } from '../../../workers/persist/pool.ts'
@@ -88,7 +88,11 @@ async function add(lives: { userId: string; events: OracleEvent[]; traits?: Reco
 
 async function pass(profileIds: number[], reason: TouchedUsers['reason']) {
   const reasons = new Map(profileIds.map((profileId) => [profileId, reason]))
-  return runPass(world.sql, catalog, { shards: world.config.shards, reasons, clock })
+  return runPass({ sql: world.sql, home: world.sql }, catalog, {
+    shards: world.config.shards,
+    reasons,
+    clock,
+  })
 }
 
 /** Every membership in Postgres is what the oracle says of this instant, and the other way round. */
@@ -198,7 +202,9 @@ test('every filter on a property means the same in SQL', async () => {
         value: 1,
       },
     })
-    const [found] = (await runScans(world.sql, rule.plan.scans, scope)).values()
+    const [found] = (
+      await runScans(world.sql, rule.plan.scans, scope, await readEventIds(world.sql, rule.plan.scans))
+    ).values()
     for (const [profileId, person] of people) {
       const expected = person.events.filter((event) =>
         isMember(rule.rule, { traits: {}, events: [event] }, scope.asOfMs),

@@ -89,7 +89,7 @@ test('a user enters on the event that makes the rule true, and Redis knows', asy
   ])
   await waitFor(async () => (await profileOf('anna')) > 0)
   await world.sender.send(persist, [normalBatch([order('anna', '1', start - 6 * day)])])
-  await waitFor(async () => (await countMembers(world.sql, segmentId)) === 1, { what: 'membership' })
+  await waitFor(async () => (await countMembers(world.servers, segmentId)) === 1, { what: 'membership' })
   expect(await changesOf('anna')).toMatchObject([{ op: 'enter' }])
   await waitFor(async () =>
     (await readMemberships(world.cache, await profileOf('anna')))?.includes(segmentId),
