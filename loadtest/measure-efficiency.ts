@@ -1,5 +1,5 @@
-// What more processes and more shards cost: `node loadtest/measure-efficiency.ts` runs the same events through 1, 2, 4 and
-// 8 worker processes and through 1, 4, 16 and 64 shards, on servers of its own, and prints events a second and CPU an
+// What more processes, more shards and a second Postgres server cost: `node loadtest/measure-efficiency.ts` runs the same events through 1, 2, 4 and
+// 8 worker processes, through 1, 4, 16 and 64 shards, and on 1 and 2 Postgres servers, on servers of its own, and prints events a second and CPU an
 // event. Rows of a round follow each other forwards and then backwards, and each keeps its cheaper run: a machine that
 // others use too drifts. Writes results/efficiency.json, which a table of loadtest/README.md is compared with.
 import { writeFileSync } from 'node:fs'
@@ -15,14 +15,15 @@ const EVENTS = 400_000
 const WARM_UP = 75_000
 const FILE = join(import.meta.dirname, 'results/efficiency.json')
 
-type Setup = { workers: number; shards: number }
+type Setup = { workers: number; shards: number; postgres: number }
 type Row = Setup & { eventsPerSecond: number; cpuMicrosecondsPerEvent: Record<string, number>; sum: number }
 
-const WORKERS: Setup[] = [1, 2, 4, 8].map((workers) => ({ workers, shards: DEFAULT_SHARDS }))
-const SHARDS: Setup[] = [1, 4, 16, 64].map((shards) => ({ workers: 1, shards }))
+const WORKERS: Setup[] = [1, 2, 4, 8].map((workers) => ({ workers, shards: DEFAULT_SHARDS, postgres: 1 }))
+const SHARDS: Setup[] = [1, 4, 16, 64].map((shards) => ({ workers: 1, shards, postgres: 1 }))
+const SERVERS: Setup[] = [1, 2].map((postgres) => ({ workers: 1, shards: DEFAULT_SHARDS, postgres }))
 
 const rows: Row[] = []
-for (const setups of [WORKERS, SHARDS]) {
+for (const setups of [WORKERS, SHARDS, SERVERS]) {
   const runs: Row[] = []
   for (const setup of [...setups, ...setups.toReversed()]) {
     const row = await measure(setup)
@@ -44,13 +45,16 @@ const measured = {
 writeFileSync(FILE, `${JSON.stringify({ measured, rows: rows.map(rounded) }, null, 2)}\n`)
 console.log(
   table(
-    ['worker processes', 'shards', 'events/s', 'CPU µs an event', 'efficiency'].map((title) => ({
-      title,
-      align: 'right' as const,
-    })),
+    ['worker processes', 'shards', 'Postgres servers', 'events/s', 'CPU µs an event', 'efficiency'].map(
+      (title) => ({
+        title,
+        align: 'right' as const,
+      }),
+    ),
     rows.map((row) => [
       String(row.workers),
       String(row.shards),
+      String(row.postgres),
       String(Math.round(row.eventsPerSecond)),
       row.sum.toFixed(1),
       `${Math.round((100 * (rows.find((one) => one.workers === 1)?.sum ?? 0)) / row.sum)} %`,
@@ -58,8 +62,8 @@ console.log(
   ),
 )
 
-function nameOf({ workers, shards }: Setup): string {
-  return `${workers} worker processes, ${shards} shards`
+function nameOf({ workers, shards, postgres }: Setup): string {
+  return `${workers} worker processes, ${shards} shards, ${postgres} Postgres servers`
 }
 
 /** The collector has a process of its own; each worker process runs all other pools of the flow. */
@@ -73,7 +77,7 @@ async function measure(setup: Setup): Promise<Row> {
     name: 'efficiency',
     env: process.env,
     say: () => {},
-    config: { shards: setup.shards },
+    config: { shards: setup.shards, localPostgresServers: setup.postgres },
     processes: processesOf(setup.workers),
     postgresConnections: 200,
   }
@@ -91,6 +95,7 @@ function rounded(row: Row): Row {
   return {
     workers: row.workers,
     shards: row.shards,
+    postgres: row.postgres,
     eventsPerSecond: Math.round(row.eventsPerSecond),
     sum: tenth(row.sum),
     cpuMicrosecondsPerEvent: Object.fromEntries(

@@ -38,6 +38,11 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
       'invalid_request',
       'no start with its demo done was found here: name the deployment with --url, --write-key and --secret-key',
     )
+  if (found.shardDatabaseUrls.length > 0)
+    throw fail(
+      'invalid_request',
+      'people of this deployment are on several Postgres servers: reconcile reads one',
+    )
   const redis = connectProducer(found.redisUrl)
   await mustAnswer(redis, found.redisUrl)
   const { databaseUrl: url, namespace } = found

@@ -60,6 +60,7 @@ export async function withOwnServers<T>(
     redis.disconnect()
     await stack.stop()
     await stack.postgres?.destroy()
+    for (const server of stack.morePostgres) await server.destroy()
     rmSync(dataDir, { recursive: true, force: true })
   }
 }

@@ -101,7 +101,10 @@ function readCpu({ stack }: Bench): Record<string, number> {
   }
   return {
     ...seconds,
-    postgres: stack.postgres === undefined ? 0 : cpuSecondsOfTree(stack.postgres.pid),
+    postgres: [stack.postgres, ...stack.morePostgres].reduce(
+      (sum, server) => sum + (server === undefined ? 0 : cpuSecondsOfTree(server.pid)),
+      0,
+    ),
     redis: stack.redis === undefined ? 0 : cpuSecondsOf(stack.redis.pid),
     generator: cpuSecondsOf(process.pid),
   }

@@ -1,6 +1,6 @@
 // millrace reset --yes: deletes all data of this deployment: the Postgres schema, its keys in Redis, and what it keeps in
 // the data folder. Refuses while anything of it runs.
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { countWorkers } from '../../queues/activity.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
@@ -15,15 +15,16 @@ import type { CliIo } from '../io.ts'
 
 /** What Millrace makes in its data folder; anything else there is not ours to delete. */
 const OURS = ['archive', 'outbox', 'logs', 'demo.json', 'run.json', 'secrets.json']
-const LOCAL_SERVERS = ['postgres', 'redis'] as const
+const LOCAL_SERVER = /^(postgres(-\d+)?|redis)$/
 
 export async function run(args: string[], io: CliIo): Promise<number> {
   const { options } = parseOptions(args, { yes: 'boolean' })
   const { config, state } = findConfig(io)
   const dataDir = resolve(config.dataDir)
   if (state !== undefined) throw fail('conflict', `Millrace runs (pid ${state.pid}): stop it first`)
-  refuseLivingServers(dataDir)
-  const local = [...LOCAL_SERVERS, ...OURS].filter((name) => existsSync(join(dataDir, name)))
+  const servers = (existsSync(dataDir) ? readdirSync(dataDir) : []).filter((name) => LOCAL_SERVER.test(name))
+  refuseLivingServers(dataDir, servers)
+  const local = [...servers, ...OURS.filter((name) => existsSync(join(dataDir, name)))]
   const targets = [
     ...remoteDatabases(config).map((url) => `schema ${config.namespace} in Postgres at ${placeOf(url)}`),
     ...(config.redisUrl === ''
@@ -41,7 +42,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     return 2
   }
   await deleteRemote(config)
-  for (const server of LOCAL_SERVERS) deleteServerData(join(dataDir, server))
+  for (const server of servers) deleteServerData(join(dataDir, server))
   for (const name of OURS) rmSync(join(dataDir, name), { recursive: true, force: true })
   io.write(`Deleted:\n${list}`)
   return 0
@@ -75,10 +76,10 @@ async function deleteRemote(config: Config): Promise<void> {
 }
 
 /** Local servers that outlived their `start` still write to what would be deleted. */
-function refuseLivingServers(dataDir: string): void {
+function refuseLivingServers(dataDir: string, servers: string[]): void {
   const notes = [
     join(dataDir, 'redis', 'redis.pid'),
-    join(placeOfServer(join(dataDir, 'postgres')) ?? '', 'data', 'postmaster.pid'),
+    ...servers.map((name) => join(placeOfServer(join(dataDir, name)) ?? '', 'data', 'postmaster.pid')),
   ]
   for (const note of notes) {
     const pid = existsSync(note) ? Number(readFileSync(note, 'utf8').split('\n')[0]) : 0

@@ -41,6 +41,8 @@ export type Stack = {
   /** Environment of the pool processes. */
   env: NodeJS.ProcessEnv
   postgres: LocalPostgres | undefined
+  /** Those beside it that people are spread over. */
+  morePostgres: LocalPostgres[]
   redis: LocalRedis | undefined
   sinks: Sinks
   processes: PoolProcess[]
@@ -70,9 +72,10 @@ export async function startStack(options: {
     const held = await claim(dataDir)
     if (held === undefined) throw fail('conflict', `another Millrace uses ${dataDir}: stop it first`)
     standing.push(() => held.release())
-    const { postgres, redis } = await startServers({ ...options, dataDir, standing })
+    const servers = await startServers({ ...options, dataDir, standing })
+    const { postgres, morePostgres, redis } = servers
     signal?.throwIfAborted()
-    const { sinks, config } = await configure({ ...options, dataDir, postgres, redis, standing })
+    const { sinks, config } = await configure({ ...options, ...servers, dataDir, standing })
     const applied = await migrateAll(config)
     say(applied === 0 ? 'The schema is up to date' : `Schema: ${applied} migrations applied`)
     signal?.throwIfAborted()
@@ -89,6 +92,7 @@ export async function startStack(options: {
       config: { ...config, shards },
       env: childEnv,
       postgres,
+      morePostgres,
       redis,
       sinks,
       processes,
@@ -127,6 +131,24 @@ async function settled<T>(started: Promise<T>[]): Promise<T[]> {
 
 type Standing = { standing: (() => Promise<unknown>)[] }
 
+export type LocalServers = {
+  postgres: LocalPostgres | undefined
+  morePostgres: LocalPostgres[]
+  redis: LocalRedis | undefined
+}
+
+/** What the pools are told of embedded servers; what is not embedded stays as it was configured. */
+export function addressesOfServers(
+  config: Config,
+  { postgres, morePostgres, redis }: LocalServers,
+): Pick<Config, 'databaseUrl' | 'shardDatabaseUrls' | 'redisUrl'> {
+  return {
+    databaseUrl: postgres?.url ?? config.databaseUrl,
+    shardDatabaseUrls: postgres === undefined ? config.shardDatabaseUrls : morePostgres.map((one) => one.url),
+    redisUrl: redis?.url ?? config.redisUrl,
+  }
+}
+
 /** Those of Postgres and Redis that the configuration does not name. */
 export async function startServers(
   options: Standing & {
@@ -136,16 +158,23 @@ export async function startServers(
     say: LogLine
     postgresConnections?: number
   },
-): Promise<{ postgres: LocalPostgres | undefined; redis: LocalRedis | undefined }> {
+): Promise<LocalServers> {
   const { config, dataDir, say: log, env, standing } = options
-  let postgres: LocalPostgres | undefined
+  const all: LocalPostgres[] = []
   let redis: LocalRedis | undefined
-  const bringUpPostgres = async () => {
+  const bringUpPostgres = async (number: number) => {
     const maxConnections = options.postgresConnections ?? 60
-    const dir = join(dataDir, 'postgres')
-    const { localPostgresPort: port, localPostgresBuffersMb: buffersMb } = config
-    const server = await startPostgres({ dir, port, maxConnections, buffersMb, log })
-    postgres = server
+    const { localPostgresPort, localPostgresBuffersMb: buffersMb } = config
+    const server = await startPostgres({
+      dir: join(dataDir, number === 0 ? 'postgres' : `postgres-${number}`),
+      port: localPostgresPort === 0 ? 0 : localPostgresPort + number,
+      maxConnections,
+      // Home decides and prepares nothing.
+      maxPreparedTransactions: number === 0 ? 0 : maxConnections,
+      buffersMb,
+      log,
+    })
+    all[number] = server
     standing.push(() => server.stop())
   }
   const bringUpRedis = async () => {
@@ -156,22 +185,20 @@ export async function startServers(
     standing.push(() => server.stop())
   }
   await settled([
-    ...(config.databaseUrl === '' ? [bringUpPostgres()] : []),
+    ...(config.databaseUrl === ''
+      ? Array.from({ length: config.localPostgresServers }, (_, number) => bringUpPostgres(number))
+      : []),
     ...(config.redisUrl === '' ? [bringUpRedis()] : []),
   ])
-  return { postgres, redis }
+  const [postgres, ...morePostgres] = all
+  return { postgres, morePostgres, redis }
 }
 
 /** Starts the sinks and says to the pools where everything is. */
 async function configure(
-  options: Standing & {
-    config: Config
-    dataDir: string
-    postgres: LocalPostgres | undefined
-    redis: LocalRedis | undefined
-  },
+  options: Standing & LocalServers & { config: Config; dataDir: string },
 ): Promise<{ sinks: Sinks; config: Config }> {
-  const { dataDir, postgres, redis } = options
+  const { dataDir, redis } = options
   const secrets = readLocalSecrets(dataDir)
   const webhookSecret =
     options.config.webhookSecret === '' ? secrets.webhookSecret : options.config.webhookSecret
@@ -184,8 +211,7 @@ async function configure(
   const config: Config = {
     ...options.config,
     dataDir,
-    databaseUrl: postgres?.url ?? options.config.databaseUrl,
-    redisUrl: redis?.url ?? options.config.redisUrl,
+    ...addressesOfServers(options.config, options),
     secret: options.config.secret === '' ? secrets.secret : options.config.secret,
     webhookSecret,
     localSmtpPort: sinks.email.port,

@@ -5,9 +5,9 @@ import type { Config } from '../../runtime/config.ts'
 import { fail } from '../../runtime/errors.ts'
 import type { CliIo } from '../io.ts'
 import { claim } from './claim.ts'
-import { startServers } from './stack.ts'
+import { addressesOfServers, startServers } from './stack.ts'
 
-export type ServerAddresses = Pick<Config, 'databaseUrl' | 'redisUrl'>
+export type ServerAddresses = Pick<Config, 'databaseUrl' | 'shardDatabaseUrls' | 'redisUrl'>
 
 /** Throws `conflict` while another deployment uses the data folder. */
 export async function withServers<T>(
@@ -22,11 +22,8 @@ export async function withServers<T>(
   const standing: (() => Promise<unknown>)[] = [() => held.release()]
   try {
     const say = (line: string) => io.write(`  ${line}\n`)
-    const { postgres, redis } = await startServers({ config, env: io.env, dataDir, say, standing })
-    return await work({
-      databaseUrl: postgres?.url ?? config.databaseUrl,
-      redisUrl: redis?.url ?? config.redisUrl,
-    })
+    const servers = await startServers({ config, env: io.env, dataDir, say, standing })
+    return await work(addressesOfServers(config, servers))
   } finally {
     for (const stop of standing.reverse()) await stop()
   }

@@ -98,6 +98,14 @@ export const DEPLOYMENT_KEYS = {
     max: 65535,
     why: 'local Redis',
   },
+  localPostgresServers: {
+    env: 'MILLRACE_LOCAL_POSTGRES_SERVERS',
+    kind: 'int',
+    default: '1',
+    min: 1,
+    max: 16,
+    why: 'embedded Postgres servers that people are spread over, on ports that follow each other; to try it on one machine',
+  },
   localPostgresBuffersMb: {
     env: 'MILLRACE_LOCAL_POSTGRES_BUFFERS_MB',
     kind: 'int',
