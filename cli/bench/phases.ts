@@ -93,7 +93,7 @@ async function keptEvents({ stack }: Bench): Promise<number> {
 }
 
 /** CPU seconds so far, by process; of several with the same pools, together. */
-function readCpu({ stack }: Bench): Record<string, number> {
+export function readCpu({ stack }: Bench): Record<string, number> {
   const seconds: Record<string, number> = {}
   for (const one of stack.processes) {
     const name = one.pools.join('+')

@@ -25,7 +25,6 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 work_mem = 8MB
 maintenance_work_mem = 64MB
-max_wal_size = 2GB
 checkpoint_timeout = 15min
 jit = off
 autovacuum_naptime = 30s

@@ -23,6 +23,7 @@ type Plan = {
   maxConnections: number
   maxPreparedTransactions: number
   buffersMb: number
+  walMb: number
   user: RunAs
   password: string
 }
@@ -38,6 +39,7 @@ export async function startPostgres(options: {
   /** More than 0 for a server that takes part in transactions over several. */
   maxPreparedTransactions?: number
   buffersMb?: number
+  walMb?: number
   log: LogLine
 }): Promise<LocalPostgres> {
   const { place, user } = placeOf(options.dir)
@@ -52,6 +54,7 @@ export async function startPostgres(options: {
     maxConnections: options.maxConnections ?? 60,
     maxPreparedTransactions: options.maxPreparedTransactions ?? 0,
     buffersMb: options.buffersMb ?? 128,
+    walMb: options.walMb ?? 2048,
     user,
     password,
   }
@@ -90,7 +93,12 @@ function launch(plan: Plan, port: number): Promise<ChildProcess> {
     args: [
       ...['-D', plan.data, '-p', String(port)],
       ...['-c', `max_connections=${plan.maxConnections}`, '-c', `shared_buffers=${plan.buffersMb}MB`],
-      ...['-c', `max_prepared_transactions=${plan.maxPreparedTransactions}`],
+      ...[
+        '-c',
+        `max_prepared_transactions=${plan.maxPreparedTransactions}`,
+        '-c',
+        `max_wal_size=${plan.walMb}MB`,
+      ],
     ],
     spawn: { env: SERVER_ENV, cwd: '/', ...plan.user },
     endsOn: 'SIGINT',

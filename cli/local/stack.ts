@@ -164,7 +164,7 @@ export async function startServers(
   let redis: LocalRedis | undefined
   const bringUpPostgres = async (number: number) => {
     const maxConnections = options.postgresConnections ?? 60
-    const { localPostgresPort, localPostgresBuffersMb: buffersMb } = config
+    const { localPostgresPort, localPostgresBuffersMb: buffersMb, localPostgresWalMb: walMb } = config
     const server = await startPostgres({
       dir: join(dataDir, number === 0 ? 'postgres' : `postgres-${number}`),
       port: localPostgresPort === 0 ? 0 : localPostgresPort + number,
@@ -172,6 +172,7 @@ export async function startServers(
       // Home decides and prepares nothing.
       maxPreparedTransactions: number === 0 ? 0 : maxConnections,
       buffersMb,
+      walMb,
       log,
     })
     all[number] = server

@@ -114,6 +114,14 @@ export const DEPLOYMENT_KEYS = {
     max: 1048576,
     why: 'shared_buffers of the local Postgres; more once the indexes outgrow it',
   },
+  localPostgresWalMb: {
+    env: 'MILLRACE_LOCAL_POSTGRES_WAL_MB',
+    kind: 'int',
+    default: '2048',
+    min: 64,
+    max: 1048576,
+    why: 'max_wal_size of the local Postgres; more once the keys outgrow it: after every checkpoint each page that is touched is written whole',
+  },
   localRedisMaxmemoryMb: {
     env: 'MILLRACE_LOCAL_REDIS_MAXMEMORY_MB',
     kind: 'int',
