@@ -1,8 +1,9 @@
-// What more processes, more shards and a second Postgres server cost: `node loadtest/measure-efficiency.ts` runs the same events through 1, 2, 4 and
-// 8 worker processes, through 1, 4, 16 and 64 shards, and on 1 and 2 Postgres servers, on servers of its own, and prints events a second and CPU an
-// event. Rows of a round follow each other forwards and then backwards, and each keeps its cheaper run: a machine that
-// others use too drifts. Writes results/efficiency.json, which a table of loadtest/README.md is compared with.
-import { writeFileSync } from 'node:fs'
+// What more processes, more shards and a second Postgres server cost: `node loadtest/measure-efficiency.ts [workers] [shards]
+// [servers]` runs the same events through 1, 2, 4 and 8 worker processes, through 1, 4, 16 and 64 shards, and on 1 and 2
+// Postgres servers, on servers of its own, and prints events a second and CPU an event. Rows of a round follow each other
+// forwards and then backwards, and each keeps its cheaper run: a machine that others use too drifts. Writes what it measured
+// into results/efficiency.json, which the tables of loadtest/README.md are compared with.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { machineText, withOwnServers } from '../cli/bench/own-servers.ts'
 import { endToEnd } from '../cli/bench/phases.ts'
@@ -15,55 +16,63 @@ const EVENTS = 400_000
 const WARM_UP = 75_000
 const FILE = join(import.meta.dirname, 'results/efficiency.json')
 
-type Setup = { workers: number; shards: number; postgres: number }
+type Setup = { workers: number; shards: number; servers: number }
+type Axis = keyof Setup
 type Row = Setup & { eventsPerSecond: number; cpuMicrosecondsPerEvent: Record<string, number>; sum: number }
 
-const WORKERS: Setup[] = [1, 2, 4, 8].map((workers) => ({ workers, shards: DEFAULT_SHARDS, postgres: 1 }))
-const SHARDS: Setup[] = [1, 4, 16, 64].map((shards) => ({ workers: 1, shards, postgres: 1 }))
-const SERVERS: Setup[] = [1, 2].map((postgres) => ({ workers: 1, shards: DEFAULT_SHARDS, postgres }))
+const USUAL: Setup = { workers: 1, shards: DEFAULT_SHARDS, servers: 1 }
+const AXES: Record<Axis, number[]> = { workers: [1, 2, 4, 8], shards: [1, 4, 16, 64], servers: [1, 2] }
+const NAMES: Record<Axis, string> = {
+  workers: 'worker processes',
+  shards: 'shards',
+  servers: 'Postgres servers',
+}
 
-const rows: Row[] = []
-for (const setups of [WORKERS, SHARDS, SERVERS]) {
+const isAxis = (name: string): name is Axis => Object.hasOwn(AXES, name)
+const asked = process.argv.slice(2).filter(isAxis)
+for (const axis of asked.length > 0 ? asked : Object.keys(AXES).filter(isAxis)) {
   const runs: Row[] = []
+  const setups = AXES[axis].map((value) => ({ ...USUAL, [axis]: value }))
   for (const setup of [...setups, ...setups.toReversed()]) {
     const row = await measure(setup)
-    console.log(
-      `  ${nameOf(row)}: ${Math.round(row.eventsPerSecond)} events/s, ${row.sum.toFixed(1)} µs an event`,
-    )
+    const per = `${Math.round(row.eventsPerSecond)} events/s, ${row.sum.toFixed(1)} µs an event`
+    console.log(`  ${row[axis]} ${NAMES[axis]}: ${per}`)
     runs.push(row)
   }
-  for (const setup of setups) {
-    const own = runs.filter((row) => nameOf(row) === nameOf(setup)).sort((a, b) => a.sum - b.sum)
-    if (own[0] !== undefined) rows.push(own[0])
-  }
+  const rows = AXES[axis].flatMap((value) => {
+    const own = runs.filter((row) => row[axis] === value).sort((one, other) => one.sum - other.sum)
+    return own.slice(0, 1)
+  })
+  keep(axis, rows)
+  show(axis, rows)
 }
-const measured = {
-  machine: machineText(),
-  commit: commitOf(),
-  date: new Date().toISOString().slice(0, 10),
+
+function keep(axis: Axis, rows: Row[]): void {
+  const kept: Record<string, unknown> = JSON.parse(readFileSync(FILE, 'utf8'))
+  const date = new Date().toISOString().slice(0, 10)
+  const measured = { machine: machineText(), commit: commitOf(), date }
+  writeFileSync(
+    FILE,
+    `${JSON.stringify({ ...kept, [axis]: { measured, rows: rows.map(rounded) } }, null, 2)}\n`,
+  )
 }
-writeFileSync(FILE, `${JSON.stringify({ measured, rows: rows.map(rounded) }, null, 2)}\n`)
-console.log(
-  table(
-    ['worker processes', 'shards', 'Postgres servers', 'events/s', 'CPU µs an event', 'efficiency'].map(
-      (title) => ({
+
+function show(axis: Axis, rows: Row[]): void {
+  const first = rows[0]?.sum ?? 0
+  console.log(
+    table(
+      [NAMES[axis], 'events/s', 'CPU µs an event', 'efficiency'].map((title) => ({
         title,
         align: 'right' as const,
-      }),
+      })),
+      rows.map((row) => [
+        String(row[axis]),
+        String(Math.round(row.eventsPerSecond)),
+        row.sum.toFixed(1),
+        `${Math.round((100 * first) / row.sum)} %`,
+      ]),
     ),
-    rows.map((row) => [
-      String(row.workers),
-      String(row.shards),
-      String(row.postgres),
-      String(Math.round(row.eventsPerSecond)),
-      row.sum.toFixed(1),
-      `${Math.round((100 * (rows.find((one) => one.workers === 1)?.sum ?? 0)) / row.sum)} %`,
-    ]),
-  ),
-)
-
-function nameOf({ workers, shards, postgres }: Setup): string {
-  return `${workers} worker processes, ${shards} shards, ${postgres} Postgres servers`
+  )
 }
 
 /** The collector has a process of its own; each worker process runs all other pools of the flow. */
@@ -77,7 +86,7 @@ async function measure(setup: Setup): Promise<Row> {
     name: 'efficiency',
     env: process.env,
     say: () => {},
-    config: { shards: setup.shards, localPostgresServers: setup.postgres },
+    config: { shards: setup.shards, localPostgresServers: setup.servers },
     processes: processesOf(setup.workers),
     postgresConnections: 200,
   }
@@ -95,7 +104,7 @@ function rounded(row: Row): Row {
   return {
     workers: row.workers,
     shards: row.shards,
-    postgres: row.postgres,
+    servers: row.servers,
     eventsPerSecond: Math.round(row.eventsPerSecond),
     sum: tenth(row.sum),
     cpuMicrosecondsPerEvent: Object.fromEntries(

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { CAPACITY_COLUMNS, capacityRows } from '../../cli/scale/capacity-table.ts'
 import capacity from '../../domain/capacity.json' with { type: 'json' }
 import efficiency from '../../loadtest/results/efficiency.json' with { type: 'json' }
+import profile from '../../loadtest/results/profile.json' with { type: 'json' }
 import { simulate } from '../../loadtest/simulator/run.ts'
 import { scenarios } from '../../loadtest/simulator/scenarios.ts'
 import { ROOT } from '../support/source-tree.ts'
@@ -19,15 +20,31 @@ test('the capacity table of README is what millrace scale capacity prints', () =
   expect(section).toContain(`commit ${capacity.measured.commit}`)
 })
 
-test('the table of more processes and more shards in loadtest/README.md is what was measured', () => {
+test('the tables of more processes, shards and servers in loadtest/README.md are what was measured', () => {
   const section =
     read('loadtest/README.md').split('### More processes, more shards')[1]?.split('\n### ')[0] ?? ''
   const rows = section.split('\n').filter((text) => /^\| \d/.test(text))
-  expect(rows).toEqual(
-    efficiency.rows.map(({ workers, shards, eventsPerSecond, sum }) =>
-      line([String(workers), String(shards), eventsPerSecond.toLocaleString('en-US'), sum.toFixed(1)]),
-    ),
-  )
+  const { workers, shards, servers } = efficiency
+  const lineOf = (count: number, { eventsPerSecond, sum }: { eventsPerSecond: number; sum: number }) =>
+    line([String(count), eventsPerSecond.toLocaleString('en-US'), sum.toFixed(1)])
+  expect(rows).toEqual([
+    ...workers.rows.map((row) => lineOf(row.workers, row)),
+    ...shards.rows.map((row) => lineOf(row.shards, row)),
+    ...servers.rows.map((row) => lineOf(row.servers, row)),
+  ])
+  for (const { measured } of [workers, shards, servers]) expect(section).toContain(measured.commit)
+})
+
+test('the table of the profile in loadtest/README.md is what was measured, part by part', () => {
+  const text = read('loadtest/README.md')
+  expect(text).toContain(profile.measured.commit)
+  for (const { phase, stage, microseconds, shares } of profile.rows) {
+    const largest = Object.entries(shares)
+      .filter(([part]) => part !== 'the rest')
+      .slice(0, 5)
+      .map(([part, share]) => `${part} ${(share * microseconds).toFixed(1)}`)
+    expect(text).toContain(line([phase, stage, microseconds.toFixed(1), largest.join(', ')]))
+  }
 })
 
 test('the scenarios in loadtest/README.md are what the simulator says', () => {

@@ -14,6 +14,7 @@ import { eraseNamespace } from '../../queues/erase.ts'
 import { findJobs } from '../../queues/find-jobs.ts'
 import { allQueueNames, persist, segment } from '../../queues/pipeline.ts'
 import { findUnsafeSettings } from '../../queues/safety.ts'
+import { createSender } from '../../queues/sender.ts'
 import { definePool } from '../../workers/define.ts'
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
@@ -134,8 +135,12 @@ test('the fullest node decides how full Redis is, and one unsafe node is a findi
 })
 
 test('erasing a namespace empties every node of it', async () => {
-  const { producer, namespace } = world
-  await world.sender.send(persist, [{ v: 1, batchId: 'batch-of-2', events: [] }])
+  const { producer } = world
+  // Not that of the pools above, whose workers write keys while they run.
+  const namespace = `${world.namespace}x`
+  const sender = createSender({ redis: producer, namespace })
+  await sender.send(persist, [{ v: 1, batchId: 'batch-of-2', events: [] }])
+  await sender.close()
   expect(await producer.exists(`${queuePrefix(namespace, 'persist')}:persist:wait`)).toBe(1)
   expect(await eraseNamespace(producer, namespace)).toBeGreaterThan(0)
   for (const server of serversOf(producer)) expect(await server.keys(`*${namespace}*`)).toEqual([])

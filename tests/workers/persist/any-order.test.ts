@@ -68,7 +68,7 @@ describe.each([1, 2, 3])('people on %i servers', (servers) => {
     const all = [...batches, ...batches.filter((_, i) => i % 5 === 0)].map((batch) => normalBatch(batch))
     await world.sender.send(persist, all)
     await waitFor(async () => (await rowsOf()).length === events.length, {
-      timeoutMs: 20_000,
+      timeoutMs: 50_000,
       what: `all ${events.length} events (seed ${seed})`,
     })
     await waitFor(() => world.depth.depthOf('persist').active + world.depth.depthOf('persist').waiting === 0)

@@ -112,7 +112,7 @@ test('rules that go live while everybody orders end with everybody in them', asy
     )
   }
   await waitFor(async () => (await world.sql`select 1 from memberships`).length === 12 * people.length, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     what: 'everybody in all twelve segments',
   })
-})
+}, 90_000)
