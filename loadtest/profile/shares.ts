@@ -46,9 +46,8 @@ function partOfFrame({ functionName, url }: { functionName: string; url: string 
   if (url === '') {
     if (functionName === '(idle)') return IDLE
     if (functionName === '(garbage collector)') return 'garbage collection'
-    return functionName === '(program)' || functionName === '(root)'
-      ? 'native code of V8 and Node'
-      : `V8's own: ${builtinOf(functionName)}`
+    if (functionName === '(program)' || functionName === '(root)') return 'outside of JavaScript'
+    return /^write(v|Buffer|\w+String)$/.test(functionName) ? 'writing to sockets' : 'built-in functions'
   }
   if (url.startsWith('node:')) return `Node: ${url.slice('node:'.length).split('/')[0]}`
   const path = url.startsWith('file:') ? fileURLToPath(url) : url
@@ -59,9 +58,4 @@ function partOfFrame({ functionName, url }: { functionName: string; url: string 
     .split('/')
     .slice(0, own.startsWith('workers/') ? 2 : 1)
     .join('/')
-}
-
-/** Functions of the language itself have no file. */
-function builtinOf(name: string): string {
-  return name === 'stringify' || name === 'parse' ? 'JSON' : 'built-in functions'
 }
