@@ -384,6 +384,8 @@ create table user_aggregates (
 
 CREATE INDEX archive_gaps_open ON archive_gaps USING btree (from_received) WHERE (filled_at IS NULL);
 
+CREATE INDEX commit_decisions_decided_at ON commit_decisions USING btree (decided_at);
+
 CREATE INDEX deliveries_newest ON ONLY deliveries USING btree (created_at, delivery_key);
 
 CREATE INDEX deliveries_open ON ONLY deliveries USING btree (updated_at) WHERE (state = ANY (ARRAY['claimed'::text, 'sending'::text, 'waiting'::text]));

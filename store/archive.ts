@@ -57,10 +57,12 @@ export async function* readEventsReceived(
   span: { from: Date; to: Date },
   slice: number,
 ): AsyncGenerator<NormalEvent[]> {
-  const names = await readEventNames(servers.home)
+  let names = await readEventNames(servers.home)
   for (const sql of servers.all) {
     for await (const rows of slicesReceived(sql, span, slice)) {
       const hashes = await readHashes(servers, rows)
+      // Names come while this reads.
+      if (rows.some((row) => !names.has(row.event_id))) names = await readEventNames(servers.home)
       yield rows.map((row) => toNormalEvent(row, hashes.get(row.id) ?? '0', names.get(row.event_id)))
     }
   }

@@ -23,6 +23,8 @@ const OF_THE_SERVERS = ['schema_migrations', 'range_servers', 'this_server', 'co
 export async function inSnapshots<T>(servers: Servers, read: (all: Transaction[]) => Promise<T>): Promise<T> {
   if (servers.all.length === 1) return openSnapshots(servers.all, [], read)
   const reading = Promise.withResolvers<T>()
+  // Awaited only once all snapshots are taken.
+  reading.promise.catch(() => {})
   // Held until each server has taken its snapshot.
   await whileNoneCommits(servers, () => {
     const taken = Promise.withResolvers<void>()

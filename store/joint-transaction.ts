@@ -7,7 +7,7 @@ import { errorCodeOf, fail } from '../runtime/errors.ts'
 import { textArray } from './arrays.ts'
 import { lockOutGroups } from './identities.ts'
 import type { Servers } from './servers.ts'
-import { inTransaction, type Sql, type Transaction } from './sql.ts'
+import { inTransaction, isConnectionLoss, type Transaction } from './sql.ts'
 
 export type JointTransaction = {
   home: Transaction
@@ -36,28 +36,42 @@ export class StartAgain extends Error {
   readonly code = '40001'
 }
 
+/** Another server than home was lost, or its part could not be carried out: whoever runs the work tries again later. */
+class ServerAway extends Error {
+  override readonly name = 'ServerAway'
+  readonly code = '08006'
+}
+
 /** A deadlock over two servers is seen by neither: whoever waits so long for a lock starts again. */
 const LOCK_TIMEOUT = '5s'
 
 /**
  * Runs `work` in one READ COMMITTED transaction that begins at home. It resolves when all of it is committed and to be
- * seen; when it throws, nothing is, or (its connection was lost at the wrong moment) all will be.
+ * seen; when it throws, nothing is, or (a connection was lost at the wrong moment) all will be. `begin` is done first on
+ * every server that comes into it.
  */
 export async function inJointTransaction<T>(
   servers: Servers,
+  begin: (tx: Transaction) => Promise<unknown>,
   work: (home: Transaction, join: Join) => Promise<T>,
 ): Promise<T> {
   const gid = `${prefixOf(servers)}${randomUUID()}`
   const prepared: number[] = []
   let value: T
   try {
-    value = await inTransaction(servers.home, (home) =>
-      work(home, async (ranges, part) => {
+    value = await inTransaction(servers.home, async (home) => {
+      await begin(home)
+      return work(home, async (ranges, part) => {
         const others = servers.all.length === 1 ? [] : othersWith(servers, ranges())
         if (others.length === 0) return part(onlyHome(home))
         const open = new Map([[0, home]])
-        const result = await withEach(servers, others, open, {
+        const result = await withEach(servers, others, {
           work: () => part(jointOf(servers, home, open)),
+          async open(number, tx) {
+            await tx`select set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`
+            await begin(tx)
+            open.set(number, tx)
+          },
           prepare(number, tx) {
             // The driver prepares in place of its commit.
             tx.prepare(nameOn(number, gid))
@@ -66,14 +80,14 @@ export async function inJointTransaction<T>(
         })
         await decideFor(home, gid)
         return result
-      }),
-    )
+      })
+    })
   } catch (error) {
     // Whoever cannot be reached now is left to settleLeftBehind.
     if (prepared.length > 0) await settle(servers, gid, prepared).catch(() => {})
     throw error
   }
-  for (const number of prepared) await finish(servers, number, 'commit', gid)
+  await finishAll(servers, prepared, 'commit', gid)
   return value
 }
 
@@ -84,21 +98,30 @@ function othersWith(servers: Servers, ranges: Iterable<number>): number[] {
 }
 
 /** Opens a transaction on each of `numbers`, does the work, and prepares them, the last one first. */
-function withEach<P>(
+async function withEach<P>(
   servers: Servers,
   [number, ...rest]: number[],
-  open: Map<number, Transaction>,
-  then: { work(): Promise<P>; prepare(number: number, tx: Transaction): void },
+  then: {
+    open(number: number, tx: Transaction): Promise<void>
+    work(): Promise<P>
+    prepare(number: number, tx: Transaction): void
+  },
 ): Promise<P> {
   const sql = number === undefined ? undefined : servers.all[number]
   if (number === undefined || sql === undefined) return then.work()
-  return inTransaction(sql, async (tx) => {
-    await tx`select set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`
-    open.set(number, tx)
-    const result = await withEach(servers, rest, open, then)
-    then.prepare(number, tx)
-    return result
-  })
+  try {
+    return await inTransaction(sql, async (tx) => {
+      await then.open(number, tx)
+      const result = await withEach(servers, rest, then)
+      then.prepare(number, tx)
+      return result
+    })
+  } catch (error) {
+    // Not to be taken for the loss of home's own connection. 55000: this server prepares nothing, for now.
+    if (isConnectionLoss(error) || errorCodeOf(error) === NOT_IN_STATE)
+      throw new ServerAway(`Postgres server ${number} of several is away or cannot prepare`, { cause: error })
+    throw error
+  }
 }
 
 /** Throws when another process has given this transaction up meanwhile. */
@@ -138,7 +161,8 @@ function jointOf(servers: Servers, home: Transaction, open: Map<number, Transact
 }
 
 function prefixOf({ namespace }: Servers): string {
-  return `millrace_${namespace}_`
+  // A namespace holds no '-', so none is the beginning of another's.
+  return `millrace_${namespace}-`
 }
 
 /** What a server calls its part: databases of one server share their names. */
@@ -151,24 +175,51 @@ const LEFT_BEHIND_MS = 10_000
 
 /**
  * Carries out, or takes back, what a process that died between the phases has left prepared: until then its rows are
- * locked. Returns how many transactions it settled. Also forgets decisions that nobody can ask for any more.
+ * locked. Returns how many transactions it settled; does what it can also while a server is away, and then throws.
  */
 export async function settleLeftBehind(servers: Servers, afterMs = LEFT_BEHIND_MS): Promise<number> {
-  const left = new Map<string, number[]>()
-  const seen: string[] = []
-  for (const [number, sql] of servers.all.entries()) {
-    if (number === 0) continue
-    for (const { name, ageMs } of await preparedOn(sql, servers)) {
-      const gid = name.slice(0, -nameOn(number, '').length)
-      seen.push(gid)
-      if (ageMs >= afterMs) left.set(gid, [...(left.get(gid) ?? []), number])
-    }
+  const { prepared, failures } = await listPrepared(servers)
+  const left = Map.groupBy(
+    prepared.filter((one) => one.ageMs >= afterMs),
+    (one) => one.gid,
+  )
+  for (const [gid, parts] of left) {
+    const numbers = parts.map((part) => part.number)
+    await settle(servers, gid, numbers).catch((error: unknown) => failures.push(error))
   }
-  for (const [gid, numbers] of left) await settle(servers, gid, numbers)
+  if (failures.length > 0) throw failures[0]
+  return left.size
+}
+
+/** Forgets decisions that nobody can ask for any more. */
+export async function forgetDecisions(servers: Servers): Promise<void> {
+  const { prepared, failures } = await listPrepared(servers)
+  if (failures.length > 0) throw failures[0]
   await servers.home`
     delete from commit_decisions
-    where decided_at < now() - interval '1 hour' and gid <> all(${textArray(seen)}::text[])`
-  return left.size
+    where decided_at < now() - interval '1 hour' and gid <> all(${textArray(prepared.map((one) => one.gid))}::text[])`
+}
+
+type Prepared = { number: number; gid: string; ageMs: number }
+
+/** What is prepared on the servers that answer. */
+async function listPrepared(servers: Servers): Promise<{ prepared: Prepared[]; failures: unknown[] }> {
+  const prepared: Prepared[] = []
+  const failures: unknown[] = []
+  for (const [number, sql] of servers.all.entries()) {
+    if (number === 0) continue
+    try {
+      const rows = await sql<{ name: string; ageMs: number }[]>`
+        select gid as name, (extract(epoch from clock_timestamp() - prepared) * 1000)::float8 as "ageMs"
+        from pg_prepared_xacts
+        where database = current_database() and starts_with(gid, ${prefixOf(servers)})`
+      for (const { name, ageMs } of rows)
+        prepared.push({ number, gid: name.slice(0, -nameOn(number, '').length), ageMs })
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  return { prepared, failures }
 }
 
 /** Does `work` while no transaction is between its phases, and none can come there: what all servers hold fits together. */
@@ -191,16 +242,9 @@ export async function whileNoneCommits<T>(servers: Servers, work: () => Promise<
 const PATIENCE_MS = 30_000
 
 async function countPrepared(servers: Servers): Promise<number> {
-  let count = 0
-  for (const sql of servers.all.slice(1)) count += (await preparedOn(sql, servers)).length
-  return count
-}
-
-function preparedOn(sql: Sql, servers: Servers) {
-  return sql<{ name: string; ageMs: number }[]>`
-    select gid as name, (extract(epoch from clock_timestamp() - prepared) * 1000)::float8 as "ageMs"
-    from pg_prepared_xacts
-    where database = current_database() and starts_with(gid, ${prefixOf(servers)})`
+  const { prepared, failures } = await listPrepared(servers)
+  if (failures.length > 0) throw failures[0]
+  return prepared.length
 }
 
 /** While home's transaction may still commit, this waits for it: the row it wrote is the one that is wanted here. */
@@ -209,11 +253,25 @@ async function settle(servers: Servers, gid: string, prepared: number[]): Promis
   await home`
     insert into commit_decisions (gid, decision) values (${gid}, 'abort') on conflict (gid) do nothing`
   const [row] = await home<{ decision: string }[]>`select decision from commit_decisions where gid = ${gid}`
-  const how = row?.decision === 'commit' ? 'commit' : 'rollback'
-  for (const number of prepared) await finish(servers, number, how, gid)
+  await finishAll(servers, prepared, row?.decision === 'commit' ? 'commit' : 'rollback', gid)
 }
 
-/** Done already by another process, or never prepared, is as good. */
+/** Also where one of them is away, which is thrown then: the others' rows are free. */
+async function finishAll(
+  servers: Servers,
+  numbers: number[],
+  how: 'commit' | 'rollback',
+  gid: string,
+): Promise<void> {
+  const ends = await Promise.allSettled(numbers.map((number) => finish(servers, number, how, gid)))
+  const failed = ends.find((end) => end.status === 'rejected')
+  if (failed !== undefined)
+    throw new ServerAway(`a transaction is decided and not yet carried out everywhere: ${how}`, {
+      cause: failed.reason,
+    })
+}
+
+/** Done already by another process, or never prepared, is as good. While another one is at it, waits for that one. */
 async function finish(
   servers: Servers,
   number: number,
@@ -221,9 +279,20 @@ async function finish(
   gid: string,
 ): Promise<void> {
   const sql = servers.all[number]
-  await sql?.unsafe(`${how} prepared '${nameOn(number, gid)}'`).catch((error: unknown) => {
-    if (errorCodeOf(error) !== UNDEFINED_OBJECT) throw error
-  })
+  for (let tries = 1; ; tries++) {
+    try {
+      await sql?.unsafe(`${how} prepared '${nameOn(number, gid)}'`)
+      return
+    } catch (error) {
+      const code = errorCodeOf(error)
+      if (code === UNDEFINED_OBJECT) return
+      if (code !== NOT_IN_STATE || tries === BUSY_TRIES) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
 }
 
 const UNDEFINED_OBJECT = '42704'
+/** Prepared transactions are disabled; or this one is being ended by somebody else. */
+const NOT_IN_STATE = '55000'
+const BUSY_TRIES = 20

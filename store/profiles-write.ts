@@ -25,7 +25,17 @@ export async function insertProfiles(tx: Transaction, profiles: NewProfileRow[])
       as p (bucket, profile_id, first_id, user_id, first_seen, last_seen)`
 }
 
-/** Locks the profiles until the end of the transaction and says whether all of them are still anonymous. */
+/** Locks the profiles until the end of the transaction, in order of their numbers. */
+export async function lockProfiles(tx: Transaction, profileIds: number[]): Promise<void> {
+  await tx`
+    select 1
+    from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
+    join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
+    order by p.profile_id
+    for update of p`
+}
+
+/** Locks the profiles until the end of the transaction and says whether all of them are there and still anonymous. */
 export async function lockAnonymous(tx: Transaction, profileIds: number[]): Promise<boolean> {
   if (profileIds.length === 0) return true
   const rows = await tx<{ user_id: string | null }[]>`
@@ -34,7 +44,7 @@ export async function lockAnonymous(tx: Transaction, profileIds: number[]): Prom
     join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
     order by p.profile_id
     for update of p`
-  return rows.every((row) => row.user_id === null)
+  return rows.length === profileIds.length && rows.every((row) => row.user_id === null)
 }
 
 /** A profile that was anonymous gets its user id; one that has one keeps it. */

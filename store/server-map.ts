@@ -15,7 +15,6 @@ export async function ensureServerMap(all: readonly [Sql, ...Sql[]]): Promise<nu
   const [home, ...others] = all
   let ranges = await readServerMap(home)
   if (ranges.length === 0) {
-    for (const sql of others) await mustPrepare(sql)
     ranges = await inTransaction(home, (tx) => storeMap(tx, all.length))
   }
   const needed = Math.max(...ranges) + 1
@@ -25,6 +24,7 @@ export async function ensureServerMap(all: readonly [Sql, ...Sql[]]): Promise<nu
       `people's rows are on ${needed} Postgres server(s), ${KEY} makes it ${all.length}: set it as it was; to spread them anew, millrace backup, then restore into a new deployment`,
     )
   }
+  for (const sql of others) await mustPrepare(sql)
   if (others.length > 0) await checkServers(all)
   return ranges
 }

@@ -38,6 +38,7 @@ export function connectServers(options: {
   max: number
   applicationName: string
   statementTimeoutMs?: number
+  idleTransactionTimeoutMs?: number
 }): [Sql, ...Sql[]] {
   const { urls, ...rest } = options
   const connect = (url: string) => connectSql({ url, ...rest })

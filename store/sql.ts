@@ -22,6 +22,8 @@ export function connectSql(options: {
   max: number
   applicationName: string
   statementTimeoutMs?: number
+  /** 0 = never: for who reads from several servers in turn, in a transaction on each. */
+  idleTransactionTimeoutMs?: number
 }): Sql {
   return postgres(options.url, {
     max: options.max,
@@ -35,7 +37,9 @@ export function connectSql(options: {
       search_path: options.namespace,
       statement_timeout: options.statementTimeoutMs ?? 30_000,
       lock_timeout: 20_000,
-      idle_in_transaction_session_timeout: 60_000,
+      // As text: the driver leaves out what is 0.
+      idle_in_transaction_session_timeout:
+        `${options.idleTransactionTimeoutMs ?? 60_000}` as unknown as number,
       jit: false,
       TimeZone: 'UTC',
     },
@@ -71,7 +75,9 @@ export function inTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>
         const working = todo(guardTransaction(tx, () => lost ?? returned)).finally(() => {
           returned = new Error('this transaction is over')
         })
-        working.then(done, (error) => {
+        // Lost meanwhile: what the driver would send now, a commit or a prepare, could reach another's transaction.
+        const end = (value: T) => lost === undefined && done(value)
+        working.then(end, (error) => {
           if (lost === undefined && !isConnectionLoss(error)) return failed(error)
           lose(error)
           // The driver says so when the connection closes. If it does not, it was another connection's error.
@@ -104,7 +110,7 @@ function guardTransaction(tx: Transaction, lost: () => Error | undefined): Trans
 }
 
 /** Postgres ends the connection after what it calls fatal; the driver and Node have codes of their own. */
-function isConnectionLoss(error: unknown): error is Error {
+export function isConnectionLoss(error: unknown): error is Error {
   if (!(error instanceof Error)) return false
   const severity: unknown = Reflect.get(error, 'severity_local') ?? Reflect.get(error, 'severity')
   if (typeof severity === 'string') return severity === 'FATAL' || severity === 'PANIC'

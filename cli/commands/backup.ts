@@ -41,6 +41,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     max: 2,
     applicationName: 'millrace-backup',
     statementTimeoutMs: 0,
+    idleTransactionTimeoutMs: 0,
   })
   try {
     const servers = spreadOver(all, config.namespace, await ensureServerMap(all))

@@ -78,6 +78,7 @@ async function restore(config: Config, dir: string, manifest: Manifest, io: CliI
     max: 1,
     applicationName: 'millrace-restore',
     statementTimeoutMs: 0,
+    idleTransactionTimeoutMs: 0,
   })
   try {
     const servers = spreadOver(all, config.namespace, await ensureServerMap(all))

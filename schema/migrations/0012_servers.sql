@@ -19,3 +19,4 @@ create table commit_decisions (
   decision text not null check (decision in ('commit', 'abort')),
   decided_at timestamptz not null default now()
 );
+create index commit_decisions_decided_at on commit_decisions (decided_at);

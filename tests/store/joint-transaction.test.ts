@@ -1,7 +1,14 @@
 // Transactions over several Postgres servers: all of them or none, whenever the process or a server dies.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { inJointTransaction, StartAgain, settleLeftBehind } from '../../store/joint-transaction.ts'
-import type { Transaction } from '../../store/sql.ts'
+import { isInfrastructureError } from '../../runtime/errors.ts'
+import {
+  forgetDecisions,
+  inJointTransaction,
+  StartAgain,
+  settleLeftBehind,
+} from '../../store/joint-transaction.ts'
+import { spreadOver } from '../../store/servers.ts'
+import { connectSql, type Transaction } from '../../store/sql.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { testWorld, type World } from '../support/world.ts'
 
@@ -29,18 +36,21 @@ const note = (tx: Transaction, id: string) => tx`insert into notes (id) values (
 
 /** Writes a note on every server; `before` runs when all are written and nothing is committed. */
 function noteEverywhere(id: string, before: (home: Transaction) => Promise<unknown> = async () => {}) {
-  return inJointTransaction(world.servers, (home, join) =>
-    join(
-      () => RANGES,
-      async (joint) => {
-        await joint.each(
-          RANGES,
-          (range) => range,
-          (tx) => note(tx, id),
-        )
-        await before(home)
-      },
-    ),
+  return inJointTransaction(
+    world.servers,
+    async () => {},
+    (home, join) =>
+      join(
+        () => RANGES,
+        async (joint) => {
+          await joint.each(
+            RANGES,
+            (range) => range,
+            (tx) => note(tx, id),
+          )
+          await before(home)
+        },
+      ),
   )
 }
 
@@ -87,7 +97,7 @@ test('home’s own connection lost before its commit takes the others back', asy
 
 /** As a process leaves it that dies after its others have prepared; with `decided` after home has committed too. */
 async function leaveBehind(id: string, decided: boolean): Promise<string> {
-  const gid = `millrace_${world.servers.namespace}_${id}`
+  const gid = `millrace_${world.servers.namespace}-${id}`
   for (const [number, sql] of world.servers.all.entries()) {
     if (number === 0) continue
     await sql.begin(async (tx) => {
@@ -156,8 +166,57 @@ test('decisions are forgotten when nobody can ask for them', async () => {
   const gid = await leaveBehind('old', false)
   await world.sql`
     insert into commit_decisions (gid, decision, decided_at) values (${gid}, 'abort', now() - interval '2 hours')`
-  await settleLeftBehind(world.servers)
+  await forgetDecisions(world.servers)
   expect(await world.sql`select gid from commit_decisions`).toEqual([{ gid }])
   await settleLeftBehind(world.servers, 0)
   expect(await preparedNames()).toEqual([])
+})
+
+test('a transaction of another deployment in the same database is none of ours', async () => {
+  const [, second] = world.servers.all
+  const other = `millrace_${world.servers.namespace}_eu-1_1`
+  await second?.begin(async (tx) => {
+    await tx`insert into notes (id) values ('theirs')`
+    tx.prepare(other)
+  })
+  expect(await settleLeftBehind(world.servers, 0)).toBe(0)
+  expect(await preparedNames()).toEqual([other])
+  await second?.unsafe(`rollback prepared '${other}'`)
+})
+
+test('a server that is away keeps nothing locked on the others, and is an outage, not bad data', async () => {
+  await leaveBehind('half', true)
+  const [home, second, third] = world.servers.all
+  if (home === undefined || second === undefined || third === undefined) throw new Error('three servers')
+  const away = connectSql({
+    url: 'postgres://nobody@127.0.0.1:1/none',
+    namespace: 'none',
+    max: 1,
+    applicationName: 'test',
+  })
+  const ranges = Array.from({ length: 16 }, (_, range) => world.servers.numberOfRange(range))
+  const servers = spreadOver([home, second, away], world.servers.namespace, ranges)
+  await expect(settleLeftBehind(servers, 0)).rejects.toSatisfy(isInfrastructureError)
+  expect(await second`select id from notes`).toEqual([{ id: 'half' }])
+  const startedAt = performance.now()
+  const lost = inJointTransaction(
+    servers,
+    async () => {},
+    (tx, join) =>
+      join(
+        () => RANGES,
+        (joint) =>
+          joint.each(
+            RANGES,
+            (range) => range,
+            (on) => note(on, `x${tx.length}`),
+          ),
+      ),
+  )
+  await expect(lost).rejects.toSatisfy(isInfrastructureError)
+  // Home's own connection is not the one that was lost: it is free at once.
+  await home`insert into notes (id) values ('x')`
+  expect(performance.now() - startedAt).toBeLessThan(4_000)
+  expect(await settleLeftBehind(world.servers, 0)).toBe(1)
+  await away.end({ timeout: 1 })
 })

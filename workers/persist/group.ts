@@ -82,10 +82,17 @@ function settleInStep({ servers, log }: Deps): { stop(): void } | undefined {
     const settled = await settleLeftBehind(servers)
     if (settled > 0) log.warn({ settled }, 'settled transactions that another process had left prepared')
   }
+  let isSettling = false
   return inStep(SETTLE_MS, () => {
-    settle().catch((error: unknown) => {
-      log.debug({ reason: describeError(error) }, 'prepared transactions cannot be looked at')
-    })
+    if (isSettling) return
+    isSettling = true
+    settle()
+      .catch((error: unknown) => {
+        log.debug({ reason: describeError(error) }, 'prepared transactions cannot all be settled')
+      })
+      .finally(() => {
+        isSettling = false
+      })
   })
 }
 

@@ -21,7 +21,7 @@ import type { Catalog } from './catalog.ts'
 import { derive } from './derive.ts'
 import { conflictingEvent } from './failed.ts'
 import type { IdCache } from './id-cache.ts'
-import { finishPeople, makePeople, type People, rangesOfPeople, resolvePeople } from './people.ts'
+import { finishPeople, lockPeople, makePeople, type People, rangesOfPeople, resolvePeople } from './people.ts'
 
 /**
  * Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2).
@@ -53,8 +53,8 @@ export async function keepEvents(
   const { catalog, ids } = memory
   const { unique, conflicting, repeated } = withoutRepeats(events)
   const eventIds = await catalog.eventIds(unique)
-  const { kept, people } = await inJointTransaction(servers, async (home, join) => {
-    await expectFewKeys(home, unique.length)
+  const begin = (tx: Transaction) => expectFewKeys(tx, unique.length)
+  const { kept, people } = await inJointTransaction(servers, begin, async (home, join) => {
     const people = await resolvePeople(home, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)
     await catalog.ensurePartitions(rows.map((row) => ({ bucket: row.bucket, timeMs: row.event.time })))
@@ -68,6 +68,7 @@ export async function keepEvents(
       const again = claimed.filter(({ conflict }) => conflict).map(({ row }) => row.event)
       const conflicts = [...again, ...conflicting]
       await recordFailedEvents(home, conflicts.map(conflictingEvent))
+      await lockPeople(joint, fresh, people)
       await joint.each(fresh, rangeOfRow, derive)
       await finishPeople(joint, people)
       return {

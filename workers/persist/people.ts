@@ -21,7 +21,7 @@ import {
 } from '../../store/identities.ts'
 import type { JointTransaction } from '../../store/joint-transaction.ts'
 import { mergeProfiles, moveAnonymous } from '../../store/merges.ts'
-import { insertProfiles, lockAnonymous, setUserIds } from '../../store/profiles-write.ts'
+import { insertProfiles, lockAnonymous, lockProfiles, setUserIds } from '../../store/profiles-write.ts'
 import type { Transaction } from '../../store/sql.ts'
 import type { IdCache } from './id-cache.ts'
 
@@ -177,6 +177,25 @@ function timesByProfile(events: NormalEvent[], profileOf: Map<IdKey, number>) {
     }
   }
   return times
+}
+
+/**
+ * Before anybody is written: a group that merges locks the people it will merge together with those it touches, in one
+ * order. Were they locked under the merge lock, a group that holds one of them and waits for that lock would stop all.
+ */
+export async function lockPeople(
+  joint: JointTransaction,
+  touched: { profileId: number }[],
+  { resolution, numberOf }: People,
+): Promise<void> {
+  const merging = [
+    ...resolution.merges.flatMap(({ loser, winner }) => [loser, winner]),
+    ...resolution.moves.flatMap(({ from, to }) => [numberOf(from), numberOf(to)]),
+    ...resolution.takenOver,
+  ]
+  if (merging.length === 0) return
+  const all = new Set([...merging, ...touched.map((one) => one.profileId)])
+  await joint.each([...all], rangeOfProfile, lockProfiles)
 }
 
 /** Links, user ids, merges and moves: last, so that the exclusive lock is held only from here to the commit. */

@@ -7,6 +7,7 @@ import { deliver } from '../../queues/pipeline.ts'
 import { moveRetiredJobs } from '../../queues/retired-lanes.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
+import { forgetDecisions } from '../../store/joint-transaction.ts'
 import { profilesOfBuckets } from '../../store/memberships.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import { closeBackfill, openBackfills } from '../../store/segments.ts'
@@ -14,6 +15,7 @@ import { mostShards } from '../../store/shard-map.ts'
 import type { Sql } from '../../store/sql.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
 import type { ScheduleDeps } from './deps.ts'
+import { onEveryServer } from './every-server.ts'
 import { fillArchiveGaps } from './gaps.ts'
 
 /** A change that its own pass is still about to announce is left to it. */
@@ -24,19 +26,32 @@ const IDLE_DELIVERY_MS = 600_000
 const IDLE_BACKFILL_MS = 120_000
 const SLICE = 1_000
 
+/** A part that fails, because one of several servers is away, keeps none of the others; its failure is thrown at the end. */
 export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Counts> {
-  const announced = await announceLeftBehind(deps, signal)
-  const deliveries = await resendOpenDeliveries(deps)
-  const deadJobs = await recordLostDeadJobs(deps, signal)
-  const backfilled = await runOpenBackfills(deps, signal)
-  const archived = await fillArchiveGaps(deps, signal)
-  const resharded = await moveJobsOfRetiredShards(deps)
-  return { announced, deliveries, deadJobs, backfilled, archived, resharded }
+  const failures: unknown[] = []
+  const part = (work: Promise<number>) =>
+    work.catch((error: unknown) => {
+      failures.push(error)
+      return 0
+    })
+  const counts = {
+    announced: await part(announceLeftBehind(deps, signal)),
+    deliveries: await part(resendOpenDeliveries(deps)),
+    deadJobs: await part(recordLostDeadJobs(deps, signal)),
+    backfilled: await part(runOpenBackfills(deps, signal)),
+    archived: await part(fillArchiveGaps(deps, signal)),
+    resharded: await part(moveJobsOfRetiredShards(deps)),
+  }
+  if (deps.servers.all.length > 1) await part(forgetDecisions(deps.servers).then(() => 0))
+  if (failures.length > 0) throw failures[0]
+  return counts
 }
 
 async function announceLeftBehind(deps: ScheduleDeps, signal: AbortSignal): Promise<number> {
   let total = 0
-  for (const sql of deps.servers.all) total += await announceOn(sql, deps, signal)
+  await onEveryServer(deps.servers, async (sql) => {
+    total += await announceOn(sql, deps, signal)
+  })
   return total
 }
 
@@ -56,14 +71,16 @@ async function announceOn(sql: Sql, deps: ScheduleDeps, signal: AbortSignal): Pr
 
 /** The job id follows from the delivery: while its job exists, sending it again changes nothing. */
 async function resendOpenDeliveries({ servers, send, depth }: ScheduleDeps): Promise<number> {
-  const open = await Promise.all(
-    servers.all.map((sql) => openDeliveries(sql, { idleMs: IDLE_DELIVERY_MS, limit: SLICE })),
-  )
-  const jobs = open
-    .flat()
-    .filter((job) => depth.depthOf(`${deliver.name}-${job.channel}`).waiting <= deliver.budget.maxWaitingJobs)
-  await send(deliver, jobs)
-  return jobs.length
+  let total = 0
+  await onEveryServer(servers, async (sql) => {
+    const open = await openDeliveries(sql, { idleMs: IDLE_DELIVERY_MS, limit: SLICE })
+    const jobs = open.filter(
+      (job) => depth.depthOf(`${deliver.name}-${job.channel}`).waiting <= deliver.budget.maxWaitingJobs,
+    )
+    await send(deliver, jobs)
+    total += jobs.length
+  })
+  return total
 }
 
 /** Counts the profiles that are handed on. */

@@ -11,7 +11,9 @@ import { untilStep } from '../../runtime/rhythm.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { nextLeaseEnd, nextTimer, takeDueTimers } from '../../store/memberships.ts'
 import { recordRun } from '../../store/schedule-runs.ts'
+import type { Sql } from '../../store/sql.ts'
 import type { ScheduleDeps } from './deps.ts'
+import { onEveryServer } from './every-server.ts'
 
 const LEASE_MS = 10_000
 const MAX_A_TICK = 5_000
@@ -69,25 +71,30 @@ export function timerTurns(deps: ScheduleDeps): () => Promise<number> {
 /** One look. `due`: the timers found; `nextInMs`: until the next one may be taken, Infinity when there is none. */
 export async function tick(deps: ScheduleDeps): Promise<{ due: number; nextInMs: number }> {
   const now = deps.clock.now()
-  const profileIds: number[] = []
+  let due = 0
   let next = Infinity
-  // One after the other: at rest this is all there is for Postgres, and a second connection costs it another process.
-  for (const sql of deps.servers.all) {
-    profileIds.push(...(await takeDueTimers(sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })))
+  await onEveryServer(deps.servers, async (sql) => {
+    due += await sendDue(sql, now, deps)
+    // One after the other: at rest this is all there is for Postgres, and a second connection costs it another process.
     for (const at of [await nextTimer(sql), await nextLeaseEnd(sql, now)])
       next = Math.min(next, at ?? Infinity)
-  }
-  if (profileIds.length > 0) {
-    const batches = timedBatches(profileIds, now, deps.config.shards).filter((batch) => hasRoom(deps, batch))
-    await deps.send(segment, batches)
-    await recordRun(deps.sql, {
-      task: 'segment-timers',
-      startedAt: new Date(now),
-      counts: { due: profileIds.length, jobs: batches.length },
-    })
-    deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
-  }
-  return { due: profileIds.length, nextInMs: Math.max(0, next - now) }
+  })
+  return { due, nextInMs: Math.max(0, next - now) }
+}
+
+/** Returns how many were due on this server. */
+async function sendDue(sql: Sql, now: number, deps: ScheduleDeps): Promise<number> {
+  const profileIds = await takeDueTimers(sql, now, { leaseMs: LEASE_MS, limit: MAX_A_TICK })
+  if (profileIds.length === 0) return 0
+  const batches = timedBatches(profileIds, now, deps.config.shards).filter((batch) => hasRoom(deps, batch))
+  await deps.send(segment, batches)
+  await recordRun(deps.sql, {
+    task: 'segment-timers',
+    startedAt: new Date(now),
+    counts: { due: profileIds.length, jobs: batches.length },
+  })
+  deps.metrics.scheduleRuns.inc({ task: 'segment-timers', outcome: 'done' })
+  return profileIds.length
 }
 
 /** One message a shard. The same people found again while the first message waits make the same job. */

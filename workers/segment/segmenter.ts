@@ -49,10 +49,17 @@ async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]
   const eventIds = mergeEventIds(batches)
   const byServer = Map.groupBy(reasons, ([profileId]) => deps.servers.of(profileId))
   const busyShards = new Set<number>()
+  const failures: unknown[] = []
   for (const [sql, own] of byServer) {
-    const busy = await passOn(sql, deps, catalog, { reasons: new Map(own), eventIds })
-    for (const shard of busy) busyShards.add(shard)
+    try {
+      const busy = await passOn(sql, deps, catalog, { reasons: new Map(own), eventIds })
+      for (const shard of busy) busyShards.add(shard)
+    } catch (error) {
+      failures.push(error)
+    }
   }
+  // People of the servers that answer are done all the same; all come again, which is safe.
+  if (failures.length > 0) throw failures[0]
   const now = deps.clock.now()
   for (const batch of batches) {
     if (batch.reason === 'event' && !isBusy(batch, busyShards, deps.config.shards))
