@@ -90,7 +90,7 @@ async function countFitting(
   const needsTraits = plan.leaves.some((leaf) => leaf.k === 'trait')
   const sql = servers.of(range.from)
   const states = await readProfileStates(sql, profileIds, needsTraits)
-  const scope = { profileIds, bucketFrom: range.from, bucketTo: range.to, asOfMs }
+  const scope = { people: states, bucketFrom: range.from, bucketTo: range.to, asOfMs }
   const scans = await runScans(sql, plan.scans, scope, await readEventIds(servers.home, plan.scans))
   return states.filter(({ profileId, traits }) => {
     const values = new Map(

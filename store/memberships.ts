@@ -46,6 +46,9 @@ export type ProfileState = {
   mergedInto: number | null
   traits: Record<string, unknown>
   wakeAtMs: number | null
+  /** Times of the first and the last event. */
+  firstMs: number
+  lastMs: number
 }
 
 /** Traits (only the given ones matter, all are read), merge state and stored timer of the profiles that exist. */
@@ -60,9 +63,11 @@ export async function readProfileStates(
       merged_into: number | null
       traits: Record<string, unknown>
       wake_at: Date | null
+      first_seen: Date
+      last_seen: Date
     }[]
   >`
-    select p.profile_id, p.merged_into, ${withTraits ? tx`p.traits` : tx`'{}'::jsonb`} as traits, t.wake_at
+    select p.profile_id, p.merged_into, ${withTraits ? tx`p.traits` : tx`'{}'::jsonb`} as traits, t.wake_at, p.first_seen, p.last_seen
     from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
     join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
     left join segment_timers t on t.bucket = (ids.profile_id & 1023) and t.profile_id = ids.profile_id`
@@ -71,6 +76,8 @@ export async function readProfileStates(
     mergedInto: row.merged_into,
     traits: row.traits,
     wakeAtMs: row.wake_at?.getTime() ?? null,
+    firstMs: row.first_seen.getTime(),
+    lastMs: row.last_seen.getTime(),
   }))
 }
 

@@ -8,7 +8,9 @@ import type { PropertyFilter } from '../schema/rule.ts'
 import { intArray, textArray } from './arrays.ts'
 import type { Queryable } from './sql.ts'
 
-export type ScanScope = { profileIds: number[]; bucketFrom: number; bucketTo: number; asOfMs: number }
+/** Somebody and the times of their first and last event (ms): outside of them there is nothing to look for. */
+export type Scanned = { profileId: number; firstMs: number; lastMs: number }
+export type ScanScope = { people: Scanned[]; bucketFrom: number; bucketTo: number; asOfMs: number }
 
 /** Value of each scan for each profile that has any event in it; absent = EMPTY_SCAN. `eventIds` = those of `scans`. */
 export async function runScans(
@@ -18,7 +20,7 @@ export async function runScans(
   eventIds: EventIds,
 ): Promise<Map<string, Map<number, ScanValue>>> {
   const results = new Map<string, Map<number, ScanValue>>()
-  if (scope.profileIds.length === 0) return results
+  if (scope.people.length === 0) return results
   for (const scan of scans) {
     const ids = eventIds.get(keyOf(scan)) ?? []
     results.set(scan.key, ids.length === 0 ? new Map() : await runScan(sql, scan, ids, scope))
@@ -61,10 +63,13 @@ async function runScan(
         ? sql`case when e.currency = ${scan.currency} then e.value end::numeric`
         : sql`case when jsonb_typeof(e.properties -> ${scan.prop}) = 'number' then (e.properties ->> ${scan.prop})::numeric end`
   // Lateral with an aggregate inside: always one look into the key a profile, in the partitions of its bucket only. As
-  // a plain join the planner reads whole partitions while their statistics are not there yet.
+  // a plain join the planner reads whole partitions while their statistics are not there yet. The times of each person leave
+  // out the weeks before and after: with a year of partitions most people are in few of them.
   const rows = await sql<Record<string, unknown>[]>`
     select ids.profile_id, found.*
-    from unnest(${intArray(scope.profileIds)}::bigint[]) as ids (profile_id)
+    from unnest(${intArray(scope.people.map((one) => one.profileId))}::bigint[],
+      ${intArray(scope.people.map((one) => one.firstMs))}::bigint[], ${intArray(scope.people.map((one) => one.lastMs))}::bigint[])
+      as ids (profile_id, first_ms, last_ms)
     cross join lateral (
       select count(*) filter (where due)::int as count,
         count(value) filter (where due)::int as valued,
@@ -79,6 +84,7 @@ async function runScan(
         where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
           and e.event_id = any(${intArray(eventIds)}::smallint[])
           and e.bucket between ${scope.bucketFrom} and ${scope.bucketTo}
+          and e.time >= at_ms(ids.first_ms) and e.time < at_ms(ids.last_ms + 1)
           ${lower === undefined ? sql`` : sql`and e.time > at_ms(${lower})`}
           ${scan.toMs === undefined ? sql`` : sql`and e.time <= at_ms(${scan.toMs})`}
           ${scan.where.reduce((all, filter) => sql`${all} and (${condition(sql, filter)})`, sql``)}

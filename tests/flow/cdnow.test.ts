@@ -83,13 +83,13 @@ async function replay(rows: Purchase[]): Promise<Figures> {
   await send(httpUrl, key, rows)
   const sentMs = Date.now() - started
   await waitFor(async () => (await sql`select count(*)::int as n from events`)[0]?.n >= rows.length, {
-    timeoutMs: 120_000,
+    timeoutMs: 200_000,
     everyMs: 200,
     what: 'all rows',
   })
   const persistedMs = Date.now() - started
   await makeSegments(AFTER)
-  await deployment.settled(120_000)
+  await deployment.settled(200_000)
   const [counts] = await sql<{ orders: number; customers: number; cents: number; cds: number }[]>`
     select count(*)::int as orders, count(distinct profile_id)::int as customers, sum(value)::int as cents,
       sum((properties->>'cds')::int)::int as cds
@@ -150,7 +150,7 @@ test.skipIf(purchases === undefined)(
   async () => {
     expect(mistakes(await replay(purchases ?? []))).toEqual([])
   },
-  300_000,
+  500_000,
 )
 
 test.skipIf(purchases === undefined)(
@@ -165,5 +165,5 @@ test.skipIf(purchases === undefined)(
         name,
       ).toBe(true)
   },
-  300_000,
+  500_000,
 )

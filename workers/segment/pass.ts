@@ -70,8 +70,8 @@ export function runPass(
       return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, memberships: new Map() }
     await expectFewKeys(tx, profileIds.length)
     const states = await readProfileStates(tx, profileIds, needsTraits)
-    const living = states.filter((state) => state.mergedInto === null).map((state) => state.profileId)
-    const scope = { profileIds: living, bucketFrom: from, bucketTo: to, asOfMs }
+    const people = states.filter((state) => state.mergedInto === null)
+    const scope = { people, bucketFrom: from, bucketTo: to, asOfMs }
     const scans = await runScans(tx, scansOfAll, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
     const outcome = states.map((state) =>

@@ -6,7 +6,7 @@ import { persist } from '../../../queues/pipeline.ts'
 import { manualClock } from '../../../runtime/clock.ts'
 import type { TouchedUsers } from '../../../schema/jobs.ts'
 import type { Rule, RuleNode } from '../../../schema/rule.ts'
-import { nextTimer, takeDueTimers } from '../../../store/memberships.ts'
+import { nextTimer, readProfileStates, takeDueTimers } from '../../../store/memberships.ts'
 import { readEventIds, runScans } from '../../../store/scans.ts'
 import { createSegment } from '../../../store/segments.ts'
 import { createSegmentCatalog } from '../../../workers/live-segments.ts'
@@ -189,7 +189,8 @@ test('an event a few minutes ahead counts when its time has come', async () => {
 })
 
 test('every filter on a property means the same in SQL', async () => {
-  const scope = { profileIds: [...people.keys()], bucketFrom: 0, bucketTo: 1023, asOfMs: START + 100 * HOUR }
+  const everybody = await readProfileStates(world.sql, [...people.keys()], false)
+  const scope = { people: everybody, bucketFrom: 0, bucketTo: 1023, asOfMs: START + 100 * HOUR }
   for (const where of fc.sample(filters, { seed, numRuns: 400 })) {
     const rule = checkRule({
       match: {
