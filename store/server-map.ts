@@ -21,7 +21,7 @@ export async function ensureServerMap(all: readonly [Sql, ...Sql[]]): Promise<nu
   if (needed !== all.length) {
     throw fail(
       'invalid_config',
-      `people's rows are on ${needed} Postgres server(s), ${KEY} makes it ${all.length}: set it as it was; to spread them anew, millrace backup, then restore into a new deployment`,
+      `people's rows are on ${needed} Postgres server(s), the configuration makes it ${all.length}: set ${KEY} (or MILLRACE_LOCAL_POSTGRES_SERVERS) as it was; to spread them anew, millrace backup, then restore into a new deployment`,
     )
   }
   for (const sql of others) await mustPrepare(sql)
