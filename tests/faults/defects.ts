@@ -121,7 +121,7 @@ export const DEFECTS: readonly Defect[] = [
     to: 'if (written.count > 1) throw',
     test: 'tests/store/joint-transaction.test.ts',
     title: 'a process that was given up meanwhile',
-    says: /promise resolved/,
+    says: /instance of StartAgain/,
   },
   {
     name: 'gives changes on two servers one number',
