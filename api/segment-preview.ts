@@ -9,8 +9,9 @@ import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { profilesOfBuckets, readProfileStates } from '../store/memberships.ts'
-import { readEventIds, runScans } from '../store/scans.ts'
+import { type EventIds, readEventIds, runScans } from '../store/scans.ts'
 import type { Servers } from '../store/servers.ts'
+import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
 import { RuleDocument } from './segments.ts'
 import { typed } from './typed.ts'
@@ -63,6 +64,7 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
 }
 
 async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () => boolean) {
+  const eventIds = await readEventIds(servers.home, plan.scans)
   let members = 0
   let of = 0
   for (let from = 0; from < BUCKETS; from += RANGE_WIDTH) {
@@ -72,7 +74,7 @@ async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () 
       const profileIds = await profilesOfBuckets(servers, { ...range, afterProfileId, limit: SLICE })
       if (profileIds.length === 0) break
       if (of >= LIMITS.profiles || isLate()) return { members, of, complete: false }
-      members += await countFitting(servers, plan, profileIds, range, asOfMs)
+      members += await countFitting(servers.of(from), { plan, eventIds }, profileIds, range, asOfMs)
       of += profileIds.length
       afterProfileId = profileIds.at(-1)
     }
@@ -81,17 +83,16 @@ async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () 
 }
 
 async function countFitting(
-  servers: Servers,
-  plan: Plan,
+  sql: Sql,
+  { plan, eventIds }: { plan: Plan; eventIds: EventIds },
   profileIds: number[],
   range: { from: number; to: number },
   asOfMs: number,
 ): Promise<number> {
   const needsTraits = plan.leaves.some((leaf) => leaf.k === 'trait')
-  const sql = servers.of(range.from)
   const states = await readProfileStates(sql, profileIds, needsTraits)
   const scope = { people: states, bucketFrom: range.from, bucketTo: range.to, asOfMs }
-  const scans = await runScans(sql, plan.scans, scope, await readEventIds(servers.home, plan.scans))
+  const scans = await runScans(sql, plan.scans, scope, eventIds)
   return states.filter(({ profileId, traits }) => {
     const values = new Map(
       plan.scans.map(({ key }) => [key, scans.get(key)?.get(profileId) ?? EMPTY_SCAN] as const),

@@ -7,8 +7,8 @@ const WIDTH = BUCKETS / BUCKET_RANGES
 
 /**
  * Recomputes the rows of one bucket range (0-15) as of a time and drops those of people without events in the window.
- * `orderIds` = the number of the event that is an order. Money is summed by currency, never across. Reads the range's event partitions of the window once for counts and once,
- * by the event's number, for orders.
+ * `orderIds` = the numbers of the event that is an order. Money is summed by currency, never across. Reads the range's event
+ * partitions of the window once for counts and once, by the event's number, for orders.
  */
 export async function recomputeAggregates(
   sql: Sql,

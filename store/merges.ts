@@ -1,17 +1,18 @@
 // Merging profiles and moving an anonymous id between them: re-keys the events, then rebuilds traits, sessions and
 // first and last seen of everyone concerned from the events themselves. Runs under the exclusive merge lock.
+import { rangeOfProfile } from '../domain/buckets.ts'
 import { isBlockedId } from '../domain/identity.ts'
 import { mergeTraits, type TraitState, traitsOf } from '../domain/traits.ts'
 import { intArray, textArray } from './arrays.ts'
 import { type JointTransaction, StartAgain } from './joint-transaction.ts'
-import { writeTraits } from './profiles-write.ts'
+import { lockProfiles, writeTraits } from './profiles-write.ts'
 import type { Transaction } from './sql.ts'
 
 /** Moves all that is the loser's to the winner. Both numbers are existing profiles; the caller orders merges. */
 export async function mergeProfiles(joint: JointTransaction, loser: number, winner: number): Promise<void> {
   const { home } = joint
   await home`insert into profile_merges (loser_id, winner_id) values (${loser}, ${winner})`
-  const userOfLoser = (await lockProfiles(joint, [loser, winner])).get(loser) ?? null
+  const userOfLoser = (await lockBoth(joint, [loser, winner])).get(loser) ?? null
   await rekeyEvents(joint, loser, winner)
   await home`update identities set profile_id = ${winner} where profile_id = ${loser}`
   await joint.of(loser)`
@@ -34,7 +35,7 @@ export async function moveAnonymous(
 ): Promise<void> {
   const { home } = joint
   await home`insert into profile_merges (loser_id, winner_id, anonymous_id) values (${from}, ${to}, ${anonymousId})`
-  await lockProfiles(joint, [from, to])
+  await lockBoth(joint, [from, to])
   await rekeyEvents(joint, from, to, {
     anonymousId,
     besideUserIds: await nobodysIds(joint.of(from), from, anonymousId),
@@ -43,17 +44,12 @@ export async function moveAnonymous(
 }
 
 /** Returns the user id of each. Throws when one is not there yet: the group that made it is about to commit. */
-async function lockProfiles(
-  joint: JointTransaction,
-  profileIds: number[],
-): Promise<Map<number, string | null>> {
+async function lockBoth(joint: JointTransaction, profileIds: number[]): Promise<Map<number, string | null>> {
   const users = new Map<number, string | null>()
-  for (const id of [...profileIds].sort((a, b) => a - b)) {
-    const [row] = await joint.of(id)<{ user_id: string | null }[]>`
-      select user_id from profiles where bucket = ${id % 1024} and profile_id = ${id} for update`
-    if (row === undefined) throw new StartAgain('a profile to merge is not on its server yet')
-    users.set(id, row.user_id)
-  }
+  await joint.each(profileIds, rangeOfProfile, async (tx, some) => {
+    for (const [profileId, userId] of await lockProfiles(tx, some)) users.set(profileId, userId)
+  })
+  if (users.size < profileIds.length) throw new StartAgain('a profile to merge is not on its server yet')
   return users
 }
 
@@ -83,7 +79,7 @@ async function rekeyEvents(
   const weeks = await source<{ week: string }[]>`
     select distinct week_of(time)::text as week from events where ${which}`
   await target`
-    select ensure_event_partition(${(to % 1024) >> 6}, week)
+    select ensure_event_partition(${rangeOfProfile(to)}, week)
     from unnest(${textArray(weeks.map((row) => row.week))}::date[]) as w (week) order by week`
   if (source === target) {
     await source`update events set profile_id = ${to}, bucket = ${to % 1024} where ${which}`

@@ -25,26 +25,24 @@ export async function insertProfiles(tx: Transaction, profiles: NewProfileRow[])
       as p (bucket, profile_id, first_id, user_id, first_seen, last_seen)`
 }
 
-/** Locks the profiles until the end of the transaction, in order of their numbers. */
-export async function lockProfiles(tx: Transaction, profileIds: number[]): Promise<void> {
-  await tx`
-    select 1
+/** Locks the profiles until the end of the transaction, in order of their numbers; returns the user id of each that is there. */
+export async function lockProfiles(
+  tx: Transaction,
+  profileIds: number[],
+): Promise<Map<number, string | null>> {
+  const rows = await tx<{ profile_id: number; user_id: string | null }[]>`
+    select p.profile_id, p.user_id
     from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
     join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
     order by p.profile_id
     for update of p`
+  return new Map(rows.map((row) => [row.profile_id, row.user_id]))
 }
 
-/** Locks the profiles until the end of the transaction and says whether all of them are there and still anonymous. */
+/** Locks them too, and says whether all of them are there and still anonymous. */
 export async function lockAnonymous(tx: Transaction, profileIds: number[]): Promise<boolean> {
-  if (profileIds.length === 0) return true
-  const rows = await tx<{ user_id: string | null }[]>`
-    select p.user_id
-    from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
-    join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
-    order by p.profile_id
-    for update of p`
-  return rows.length === profileIds.length && rows.every((row) => row.user_id === null)
+  const users = await lockProfiles(tx, profileIds)
+  return profileIds.every((profileId) => users.get(profileId) === null)
 }
 
 /** A profile that was anonymous gets its user id; one that has one keeps it. */

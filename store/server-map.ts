@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { BUCKET_RANGES } from '../domain/buckets.ts'
 import { fail } from '../runtime/errors.ts'
-import { inTransaction, type Sql, type Transaction } from './sql.ts'
+import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 const KEY = 'MILLRACE_SHARD_DATABASE_URLS'
 
@@ -30,7 +30,7 @@ export async function ensureServerMap(all: readonly [Sql, ...Sql[]]): Promise<nu
 }
 
 /** Empty while none is stored. */
-export async function readServerMap(sql: Sql): Promise<number[]> {
+async function readServerMap(sql: Queryable): Promise<number[]> {
   const rows = await sql<{ server: number }[]>`select server from range_servers order by bucket_range`
   if (rows.length !== 0 && rows.length !== BUCKET_RANGES)
     throw new Error(`range_servers covers ${rows.length} of ${BUCKET_RANGES} ranges`)
@@ -39,8 +39,8 @@ export async function readServerMap(sql: Sql): Promise<number[]> {
 
 async function storeMap(tx: Transaction, servers: number): Promise<number[]> {
   await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.range-servers', 0))`
-  const byAnother = await tx<{ server: number }[]>`select server from range_servers order by bucket_range`
-  if (byAnother.length > 0) return byAnother.map((row) => row.server)
+  const byAnother = await readServerMap(tx)
+  if (byAnother.length > 0) return byAnother
   const [found] = await tx<{ people: boolean }[]>`select exists (select 1 from profiles) as people`
   // A deployment from before there was a map has everybody here.
   const spread = found?.people === true ? 1 : servers

@@ -1,6 +1,6 @@
 // What a persist process remembers of the database between groups: numbers of event names and which event partitions
 // exist. Both only grow (until retention drops a partition), are small, and are asked for in one statement when missing.
-import { BUCKET_RANGES } from '../../domain/buckets.ts'
+import { BUCKET_RANGES, rangeOfProfile } from '../../domain/buckets.ts'
 import type { AskedEvent } from '../../domain/segments/asked.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import { ensureEventPartitions, numberEventNames, weekOf } from '../../store/events.ts'
@@ -43,7 +43,7 @@ export function openCatalog(servers: Servers): Catalog {
     async ensurePartitions(rows) {
       const missing = new Map<number, { range: number; week: string }>()
       for (const { bucket, timeMs } of rows) {
-        const range = bucket >> 6
+        const range = rangeOfProfile(bucket)
         // Weeks begin on Monday: the one of 1970-01-01, a Thursday, began three days before.
         const key = Math.floor((timeMs / DAY_MS + 3) / 7) * BUCKET_RANGES + range
         if (!partitions.has(key)) missing.set(key, { range, week: weekOf(timeMs) })
