@@ -8,8 +8,8 @@ import { type Config, readConfig } from '../runtime/config.ts'
 import { describeError, fail, MillraceError } from '../runtime/errors.ts'
 import { redisPlaces } from '../runtime/redis-url.ts'
 import { migrate, schemaVersion } from '../schema/migrate.ts'
-import { ensureServerMap } from '../store/server-map.ts'
-import { connectServers, endAll, type Servers, spreadOver } from '../store/servers.ts'
+import { findServers } from '../store/server-map.ts'
+import { connectServers, endAll, type Servers } from '../store/servers.ts'
 import { countShards } from '../store/shard-map.ts'
 import type { Sql } from '../store/sql.ts'
 import type { CliIo } from './io.ts'
@@ -63,7 +63,7 @@ export async function withSystem<T>(io: CliIo, work: (system: System) => Promise
     await mustAnswer(redis, config.redisUrl)
     // The stored map is what the workers go by, whatever this shell's environment says.
     const shards = (await countShards(sql)) || config.shards || DEFAULT_SHARDS
-    const servers = spreadOver(all, config.namespace, await ensureServerMap(all))
+    const servers = await findServers(all, config.namespace)
     return await work({ config: { ...config, shards }, state, sql, servers, redis, cache })
   } finally {
     redis.disconnect()

@@ -11,8 +11,8 @@ import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { createMetrics, type Metrics } from '../runtime/metrics.ts'
-import { ensureServerMap } from '../store/server-map.ts'
-import { connectServers, endAll, type Servers, spreadOver } from '../store/servers.ts'
+import { findServers } from '../store/server-map.ts'
+import { connectServers, endAll, type Servers } from '../store/servers.ts'
 import { ensureShardMap } from '../store/shard-map.ts'
 import type { Sql } from '../store/sql.ts'
 import { mustAnswer, mustFitSchema } from './connect.ts'
@@ -55,7 +55,7 @@ export async function openConnections(
     applicationName: `millrace-${service.name}`.slice(0, 50),
   })
   const [sql] = all
-  const servers = spreadOver(all, given.namespace, await ensureServerMap(all))
+  const servers = await findServers(all, given.namespace)
   const shards = await ensureShardMap(sql, given.shards === 0 ? DEFAULT_SHARDS : given.shards)
   if (given.shards !== 0 && shards !== given.shards) {
     throw fail(

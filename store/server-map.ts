@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { BUCKET_RANGES } from '../domain/buckets.ts'
 import { fail } from '../runtime/errors.ts'
+import { type Servers, spreadOver } from './servers.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 const KEY = 'MILLRACE_SHARD_DATABASE_URLS'
@@ -27,6 +28,11 @@ export async function ensureServerMap(all: readonly [Sql, ...Sql[]]): Promise<nu
   for (const sql of others) await mustPrepare(sql)
   if (others.length > 0) await checkServers(all)
   return ranges
+}
+
+/** The servers of a deployment by its stored map; throws as `ensureServerMap`. */
+export async function findServers(all: readonly [Sql, ...Sql[]], namespace: string): Promise<Servers> {
+  return spreadOver(all, namespace, await ensureServerMap(all))
 }
 
 /** Empty while none is stored. */

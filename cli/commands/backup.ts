@@ -16,8 +16,8 @@ import {
   spreadColumn,
   stateOf,
 } from '../../store/backup.ts'
-import { ensureServerMap } from '../../store/server-map.ts'
-import { connectServers, endAll, spreadOver } from '../../store/servers.ts'
+import { findServers } from '../../store/server-map.ts'
+import { connectServers, endAll } from '../../store/servers.ts'
 import type { Transaction } from '../../store/sql.ts'
 import { parseOptions } from '../args.ts'
 import { fileOf, type Manifest, writeManifest } from '../backup/manifest.ts'
@@ -44,7 +44,7 @@ export async function run(args: string[], io: CliIo): Promise<number> {
     idleTransactionTimeoutMs: 0,
   })
   try {
-    const servers = spreadOver(all, config.namespace, await ensureServerMap(all))
+    const servers = await findServers(all, config.namespace)
     const manifest = await inSnapshots(servers, (txs) => writeTables(txs, dir, applied, io))
     await writeManifest(dir, manifest)
     const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0)

@@ -16,8 +16,8 @@ import {
   spreadColumn,
   stateOf,
 } from '../../store/backup.ts'
-import { ensureServerMap, ownChangeNumbers } from '../../store/server-map.ts'
-import { connectServers, endAll, type Servers, spreadOver } from '../../store/servers.ts'
+import { findServers, ownChangeNumbers } from '../../store/server-map.ts'
+import { connectServers, endAll, type Servers } from '../../store/servers.ts'
 import { inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
 import { parseOptions } from '../args.ts'
 import { fileOf, type Manifest, readManifest } from '../backup/manifest.ts'
@@ -81,7 +81,7 @@ async function restore(config: Config, dir: string, manifest: Manifest, io: CliI
     idleTransactionTimeoutMs: 0,
   })
   try {
-    const servers = spreadOver(all, config.namespace, await ensureServerMap(all))
+    const servers = await findServers(all, config.namespace)
     for (const sql of all) {
       await mustBeEmpty(sql)
       await makeEventPartitions(sql, manifest.partitions)

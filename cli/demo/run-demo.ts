@@ -3,8 +3,8 @@
 // demo` (which then stops).
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import type { Config } from '../../runtime/config.ts'
-import { ensureServerMap } from '../../store/server-map.ts'
-import { connectServers, endAll, spreadOver } from '../../store/servers.ts'
+import { findServers } from '../../store/server-map.ts'
+import { connectServers, endAll } from '../../store/servers.ts'
 import { countShards } from '../../store/shard-map.ts'
 import type { CliIo } from '../io.ts'
 import { countDemoEvents, readCounter, readDemoCounts, readOutboxCounts, waitUntilDrained } from './counts.ts'
@@ -45,7 +45,7 @@ export async function runDemo(given: Config, target: DemoTarget, io: DemoIo): Pr
   await whenReady(redis)
   try {
     const config = { ...given, shards: await countShards(sql) }
-    const servers = spreadOver(all, given.namespace, await ensureServerMap(all))
+    const servers = await findServers(all, given.namespace)
     const note = await setUpDemo(sql, config.dataDir, Date.now())
     const shop = generateShop({ seed: DEMO_SEED, anchor: new Date(note.anchor) })
     const stream = withResends(shop, RESEND_SHARE, DEMO_SEED)
