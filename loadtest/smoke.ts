@@ -5,7 +5,7 @@ import { quantile } from '../cli/bench/measure.ts'
 import { fail, MillraceError } from '../runtime/errors.ts'
 import { type Built, buildRequest, type Kind } from './payload.ts'
 import { agrees, reconcile, reconcileTable, waitUntilSettled } from './reconcile.ts'
-import { COUNTS, emptyTally, type Tally, tallyOf } from './tally.ts'
+import { COUNTS, emptyTally, type Tally, tallyOfAnswer, tallyOfRequest } from './tally.ts'
 import { newRun, openTarget } from './target.ts'
 
 export type Smoke = {
@@ -35,13 +35,16 @@ export async function sendSmoke(options: {
   const wrong: string[] = []
   const latencies: number[] = []
 
+  const count = (added: Partial<Tally>) => {
+    for (const name of COUNTS) tally[name] += added[name] ?? 0
+  }
   const post = async (kind: Kind, built: Built, isAgain: boolean): Promise<number> => {
+    count(tallyOfRequest(kind, built, isAgain))
     const startedAt = performance.now()
     const { status, problem } = await postOnce(options, built)
     latencies.push(performance.now() - startedAt)
     if (problem !== undefined) wrong.push(problem)
-    const added = tallyOf(kind, built, status, isAgain)
-    for (const name of COUNTS) tally[name] += added[name] ?? 0
+    count(tallyOfAnswer(kind, built, status, isAgain))
     return status
   }
   const send = async (kind: Kind, request: number) => {

@@ -7,15 +7,17 @@ import type { RedisClient } from '../queues/connection.ts'
 import { connectProducer } from '../queues/connection.ts'
 import type { Config } from '../runtime/config.ts'
 import { fail } from '../runtime/errors.ts'
+import { connectServers, endAll } from '../store/servers.ts'
 import { countShards } from '../store/shard-map.ts'
-import { connectSql, type Sql } from '../store/sql.ts'
+import type { Sql } from '../store/sql.ts'
 
 export type Target = {
   httpUrl: string
   writeKey: string
   secretKey: string
   config: Config
-  sql: Sql
+  /** Every Postgres server, home first. */
+  all: readonly [Sql, ...Sql[]]
   redis: RedisClient
   /** Files of the local sinks. */
   outboxDir: string
@@ -38,27 +40,27 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
       'invalid_request',
       'no start with its demo done was found here: name the deployment with --url, --write-key and --secret-key',
     )
-  if (found.shardDatabaseUrls.length > 0)
-    throw fail(
-      'invalid_request',
-      'people of this deployment are on several Postgres servers: reconcile reads one',
-    )
   const redis = connectProducer(found.redisUrl)
   await mustAnswer(redis, found.redisUrl)
-  const { databaseUrl: url, namespace } = found
-  const sql = connectSql({ url, namespace, max: 2, applicationName: 'loadtest', statementTimeoutMs: 300_000 })
-  const config = { ...found, shards: (await countShards(sql)) || found.shards }
+  const all = connectServers({
+    urls: found,
+    namespace: found.namespace,
+    max: 2,
+    applicationName: 'loadtest',
+    statementTimeoutMs: 300_000,
+  })
+  const config = { ...found, shards: (await countShards(all[0])) || found.shards }
   return {
     httpUrl,
     writeKey,
     secretKey,
     config,
-    sql,
+    all,
     redis,
     outboxDir: join(config.dataDir, 'outbox'),
     async close() {
       redis.disconnect()
-      await sql.end({ timeout: 5 })
+      await endAll(all, 5)
     },
   }
 }

@@ -7,7 +7,7 @@ import exec from 'k6/execution'
 import http, { type Response } from 'k6/http'
 import { Counter, Rate, Trend } from 'k6/metrics'
 import { type Built, buildRequest, type Kind } from '../payload.ts'
-import { COUNTS, type Count, tallyOf } from '../tally.ts'
+import { COUNTS, type Count, type Tally, tallyOfAnswer, tallyOfRequest } from '../tally.ts'
 import { BATCH_EVENTS, settings } from './settings.ts'
 
 const { target, writeKey, secretKey, run } = settings
@@ -36,8 +36,7 @@ export function batches(): void {
   if (built.invalid > 0 && response.status === 200)
     check(response, { 'only the wrong event is refused': (one) => one.json('refused') === built.invalid })
   if (response.status === 200 && request % AGAIN_EVERY === 0) {
-    const again = post(built)
-    count('batch', built, again, true)
+    post('batch', built, true)
   }
 }
 
@@ -89,26 +88,26 @@ function send(kind: Kind, request: number): { built: Built; response: Response }
     users: USERS,
     batchEvents: BATCH_EVENTS,
   })
-  const response = post(built)
-  count(kind, built, response, false)
-  return { built, response }
+  return { built, response: post(kind, built, false) }
 }
 
-function post(built: Built): Response {
-  return http.post(`${target}${built.path}`, built.body, {
+function post(kind: Kind, built: Built, isAgain: boolean): Response {
+  count(tallyOfRequest(kind, built, isAgain))
+  const response = http.post(`${target}${built.path}`, built.body, {
     headers: WRITE,
     tags: { kind: 'write', name: built.path },
     responseType: built.invalid > 0 ? 'text' : 'none',
   })
-}
-
-function count(kind: Kind, built: Built, response: Response, isAgain: boolean): void {
   const { status, headers } = response
   shed.add(status === 429 || status === 503)
   check(response, {
     'accepted, or sent away with a time to come back': () =>
       status === 200 || ((status === 429 || status === 503) && Number(headers['Retry-After']) > 0),
   })
-  for (const [name, by] of Object.entries(tallyOf(kind, built, status, isAgain)))
-    if (by > 0) counters.get(name as Count)?.add(by)
+  count(tallyOfAnswer(kind, built, status, isAgain))
+  return response
+}
+
+function count(added: Partial<Tally>): void {
+  for (const [name, by] of Object.entries(added)) if (by > 0) counters.get(name as Count)?.add(by)
 }

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { buildRequest, type Kind } from '../../loadtest/payload.ts'
-import { COUNTS, emptyTally, tallyOf } from '../../loadtest/tally.ts'
+import { COUNTS, emptyTally, tallyOfAnswer, tallyOfRequest, unclearOf } from '../../loadtest/tally.ts'
 
 const shape = { run: 'load-abc', nowMs: Date.UTC(2026, 10, 21), users: 100, batchEvents: 50 }
 const KINDS: Kind[] = ['batch', 'single', 'spender']
@@ -46,15 +46,29 @@ test('the batches of a body stay below the limits of a request', () => {
 
 const built = buildRequest('spender', 7, shape)
 test.each([
-  [200, false, { requests: 1, accepted: 7, refused: 0, spenders: 1, checksum: built.checksum }],
-  [429, false, { requests: 1, shed: 7 }],
-  [503, false, { requests: 1, unclear: 7, spendersUnclear: 1 }],
-  [0, false, { requests: 1, unclear: 7, spendersUnclear: 1 }],
-  [400, false, { requests: 1 }],
-  [200, true, { requests: 1, resent: 7 }],
-  [503, true, { requests: 1 }],
-])('answer %i (again: %s) is counted as it must be', (status, isAgain, expected) => {
-  const added = tallyOf('spender', built, status, isAgain)
+  [200, false, { accepted: 7, refused: 0, spenders: 1, checksum: built.checksum }, 0],
+  [429, false, { shed: 7, spendersShed: 1 }, 0],
+  [400, false, { shed: 7, spendersShed: 1 }, 0],
+  [503, false, {}, 7],
+  [0, false, {}, 7],
+  [200, true, { resent: 7 }, 0],
+  [503, true, {}, 0],
+])('answer %i (again: %s) is counted as it must be', (status, isAgain, expected, unclear) => {
+  const begun = tallyOfRequest('spender', built, isAgain)
+  expect(begun).toEqual(isAgain ? { requests: 1 } : { requests: 1, sent: 7, spendersSent: 1 })
+  const added = tallyOfAnswer('spender', built, status, isAgain)
   expect(added).toEqual(expected)
-  expect(Object.keys(emptyTally())).toEqual([...COUNTS])
+  expect(unclearOf({ ...emptyTally(), ...begun, ...added })).toEqual({
+    events: unclear,
+    spenders: unclear > 0 ? 1 : 0,
+  })
+})
+
+test('a request whose answer was never seen is unclear', () => {
+  const begun = tallyOfRequest('single', buildRequest('single', 1, shape))
+  expect(unclearOf({ ...emptyTally(), ...begun })).toEqual({ events: 1, spenders: 0 })
+})
+
+test('every count begins at 0', () => {
+  expect(emptyTally()).toEqual(Object.fromEntries(COUNTS.map((name) => [name, 0])))
 })
