@@ -82,6 +82,8 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
       lockDuration: config.lockMs,
       stalledInterval: config.stalledCheckMs,
       maxStalledCount: config.maxStalls,
+      inTurns: pool.work.inTurns ?? false,
+      onLeft: () => progress.looked(lane),
       ...(options.telemetry === undefined ? {} : { telemetry: options.telemetry }),
       settings: { backoffStrategy: (attempt) => cappedFullJitter(pool.consumes, attempt) },
     })
@@ -98,7 +100,7 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
     })
     worker.on('error', logOutagesOnce(log, pool.name, lane))
     worker.on('error', (error) => {
-      if (error.name === 'ReplyError') progress.refused(lane)
+      if (error.name === 'ReplyError') progress.looked(lane)
     })
     return worker
   })
