@@ -3,7 +3,6 @@
 // lanes woke a process that had nothing to do five times a second. Here locks are renewed while there are any, and looks
 // and waits are in step. Used by workers/run.ts, the only place that knows a worker.
 import {
-  type Job,
   LockManager,
   type LockManagerWorkerContext,
   type Processor,
@@ -11,59 +10,27 @@ import {
   type WorkerOptions,
 } from 'bullmq'
 import { inStep, untilStep } from '../runtime/rhythm.ts'
-import type { RedisClient } from './connection.ts'
-import { msUntilTurn } from './turns.ts'
 
 /** The looks of several processes keep each other away for this share of a period (`stalled-check` in Redis). */
 const LOOK_HOLDS = 0.9
 
-export type RestingOptions = Omit<WorkerOptions, 'connection'> & {
-  connection: RedisClient
-  /** Periods: waits (seconds) and looks (ms) end at their multiples. */
-  drainDelay: number
-  stalledInterval: number
-  /** Jobs cost less together: they are left to the process that took the last ones (turns.ts). */
-  inTurns: boolean
-  /** Called when some are left to another process. */
-  onLeft(): void
-}
-
+/** `drainDelay` (seconds) and `stalledInterval` (ms) are periods: waits and looks end at their multiples. */
 export class RestingWorker extends Worker {
   readonly #stalledMs: number
-  readonly #options: RestingOptions
   #looks: { stop(): void } | undefined
-  #foundNone = false
 
-  constructor(name: string, processor: Processor, options: RestingOptions) {
+  constructor(
+    name: string,
+    processor: Processor,
+    options: WorkerOptions & { drainDelay: number; stalledInterval: number },
+  ) {
     super(name, processor, {
       ...options,
       autorun: false,
       stalledInterval: Math.ceil(options.stalledInterval * LOOK_HOLDS),
     })
     this.#stalledMs = options.stalledInterval
-    this.#options = options
     this.run().catch((error) => this.emit('error', error))
-  }
-
-  protected override async moveToActive(token: string, name?: string): Promise<Job> {
-    if (this.#options.inTurns && this.#foundNone) await this.#waitForTurn()
-    return super.moveToActive(token, name)
-  }
-
-  /** Sees every answer to "give me a job": when one is asked for, and when the job before is done. */
-  protected override nextJobFromJobData(...answer: Parameters<Worker['nextJobFromJobData']>): Promise<Job> {
-    this.#foundNone = answer[0] === undefined || answer[0] === null
-    return super.nextJobFromJobData(...answer)
-  }
-
-  async #waitForTurn(): Promise<void> {
-    const { connection, onLeft } = this.#options
-    while (this.closing === undefined) {
-      const ms = await msUntilTurn(connection, this.toKey('').slice(0, -1), this.id)
-      if (ms <= 0) return
-      onLeft()
-      await new Promise((resolve) => setTimeout(resolve, ms))
-    }
   }
 
   protected override createLockManager(): void {

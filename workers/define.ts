@@ -42,9 +42,6 @@ export type JobInfo = {
   signal: AbortSignal
 }
 
-/** `inTurns`: jobs cost less together, so that idle processes leave them to the one that has just taken some. */
-export type Work = { concurrency: number; timeoutMs: number; inTurns?: boolean }
-
 export type PoolSpec<
   Name extends string,
   Consumes extends QueueContract,
@@ -58,7 +55,7 @@ export type PoolSpec<
   neverWaitsFor?: readonly Produces[]
   /** Other queues whose depth the pool goes by. */
   watches?: readonly QueueContract[]
-  work: Work
+  work: { concurrency: number; timeoutMs: number }
   /** Made once a process: coalescers, clients. */
   open(deps: PoolDeps<Produces>): State | Promise<State>
   handle(payload: PayloadOf<Consumes>, state: State, job: JobInfo): Promise<void>
@@ -73,7 +70,7 @@ export type Pool<Name extends string = string> = {
   produces: readonly QueueContract[]
   neverWaitsFor: readonly QueueContract[]
   watches: readonly QueueContract[]
-  work: Work
+  work: { concurrency: number; timeoutMs: number }
   open(deps: PoolDeps<QueueContract>): Promise<OpenPool>
 }
 

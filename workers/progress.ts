@@ -7,8 +7,8 @@ export const STUCK_AFTER_MS = 60_000
 export type LaneProgress = {
   taken(lane: string): void
   finished(lane: string): void
-  /** It looked and took none, since Redis answered with an error or another process has its turn: a restart would not help it. */
-  looked(lane: string): void
+  /** Redis answered the worker with an error: it does try, and a restart would not help it. */
+  refused(lane: string): void
   /** The lanes that stood still for STUCK_AFTER_MS, given those in which there is work to take now. */
   stuckLanes(lanesWithWork: ReadonlySet<string>, nowMs: number): string[]
 }
@@ -29,7 +29,7 @@ export function trackProgress(names: string[]): LaneProgress {
   return {
     taken: (name) => moved(name, 1),
     finished: (name) => moved(name, -1),
-    looked: (name) => moved(name, 0),
+    refused: (name) => moved(name, 0),
     stuckLanes(lanesWithWork, nowMs) {
       return [...lanes.values()].flatMap((lane) => {
         if (lane.underWay > 0 || !lanesWithWork.has(lane.name)) {

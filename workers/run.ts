@@ -82,8 +82,6 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
       lockDuration: config.lockMs,
       stalledInterval: config.stalledCheckMs,
       maxStalledCount: config.maxStalls,
-      inTurns: pool.work.inTurns ?? false,
-      onLeft: () => progress.looked(lane),
       ...(options.telemetry === undefined ? {} : { telemetry: options.telemetry }),
       settings: { backoffStrategy: (attempt) => cappedFullJitter(pool.consumes, attempt) },
     })
@@ -100,7 +98,7 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
     })
     worker.on('error', logOutagesOnce(log, pool.name, lane))
     worker.on('error', (error) => {
-      if (error.name === 'ReplyError') progress.looked(lane)
+      if (error.name === 'ReplyError') progress.refused(lane)
     })
     return worker
   })

@@ -1,10 +1,10 @@
 // A worker that rests is a worker all the same: it holds the lock of a long job, gives back what a dead one held, takes a
 // delayed job when it is due, and at rest leaves no timer of a lock behind.
 import { randomBytes } from 'node:crypto'
-import { Queue } from 'bullmq'
+import { Queue, type WorkerOptions } from 'bullmq'
 import { afterEach, beforeEach, expect, inject, test } from 'vitest'
 import { connectConsumer, connectProducer, type RedisClient, whenReady } from '../../queues/connection.ts'
-import { type RestingOptions, RestingWorker } from '../../queues/resting-worker.ts'
+import { RestingWorker } from '../../queues/resting-worker.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const PREFIX = '{resting}'
@@ -27,15 +27,13 @@ afterEach(async () => {
   consumer.disconnect()
 })
 
-function work(handle: (id: string) => Promise<void>, options: Partial<RestingOptions> = {}): RestingWorker {
+function work(handle: (id: string) => Promise<void>, options: Partial<WorkerOptions> = {}): RestingWorker {
   const worker = new RestingWorker(queue.name, (job) => handle(job.id ?? ''), {
     connection: consumer,
     prefix: PREFIX,
     drainDelay: 2,
     lockDuration: 600,
     stalledInterval: 300,
-    inTurns: false,
-    onLeft: () => {},
     ...options,
   })
   worker.on('error', () => {})
@@ -92,60 +90,4 @@ test('a delayed job is taken when it is due, long before the end of the wait, an
   await waitFor(() => done.length === 2, { timeoutMs: 10_000 })
   expect(done).toEqual(['now', 'later'])
   expect(performance.now() - startedAt).toBeGreaterThanOrEqual(700)
-})
-
-/** Jobs come one by one, each long done before the next; says who took each. */
-async function takersOf(jobs: number, workers: { inTurns: boolean }): Promise<string[]> {
-  const takers: string[] = []
-  const take = (who: string) => async () => {
-    takers.push(who)
-  }
-  const all = ['a', 'b', 'c', 'd'].map((who) => work(take(who), workers))
-  await Promise.all(all.map((worker) => worker.waitUntilReady()))
-  for (let n = 0; n < jobs; n++) {
-    await queue.add('job', {})
-    await new Promise((done) => setTimeout(done, 5))
-  }
-  await waitFor(async () => takers.length === jobs, { timeoutMs: 10_000 })
-  return takers
-}
-const changes = (takers: string[]) => takers.filter((who, i) => i > 0 && who !== takers[i - 1]).length
-
-test('jobs that come one by one are left to the worker that took the last ones', async () => {
-  const inTurns = await takersOf(100, { inTurns: true })
-  expect(changes(inTurns)).toBeLessThan(30)
-})
-
-test('without turns every job wakes the next worker, which is what turns are there for', async () => {
-  expect(changes(await takersOf(100, { inTurns: false }))).toBeGreaterThan(60)
-})
-
-test('a backlog is taken by all of them, though it is the turn of one', async () => {
-  const takers = new Set<string>()
-  const take = (who: string) => async () => {
-    takers.add(who)
-    await new Promise((done) => setTimeout(done, 30))
-  }
-  const [first] = ['a', 'b', 'c'].map((who) => work(take(who), { inTurns: true }))
-  await first?.waitUntilReady()
-  await queue.addBulk(Array.from({ length: 60 }, () => ({ name: 'job', data: {} })))
-  await waitFor(async () => (await queue.getCompletedCount()) === 60, { timeoutMs: 10_000 })
-  expect([...takers].sort()).toEqual(['a', 'b', 'c'])
-})
-
-test('what the one whose turn it was does not take any more, another takes', async () => {
-  const takers: string[] = []
-  const take = (who: string) => async () => {
-    takers.push(who)
-  }
-  const first = work(take('first'), { inTurns: true })
-  await queue.add('job', {})
-  await waitFor(async () => takers.length === 1, { timeoutMs: 5_000 })
-  let left = 0
-  work(take('second'), { inTurns: true, onLeft: () => left++ })
-  await first.close()
-  await queue.add('job', {})
-  await waitFor(async () => takers.length === 2, { timeoutMs: 5_000 })
-  expect(takers).toEqual(['first', 'second'])
-  expect(left).toBeLessThan(5)
 })

@@ -33,9 +33,9 @@ test('a lane that was empty in between, paused or out of sight, starts its minut
   expect(progress.stuckLanes(WORK, 2 * MINUTE)).toEqual(['segment-00'])
 })
 
-test('a worker that looks, and that Redis or the turn of another keeps from taking, is not stuck', () => {
+test('a worker whom Redis refuses is trying, not stuck', () => {
   const progress = trackProgress(['segment-00'])
   progress.stuckLanes(WORK, 0)
-  progress.looked('segment-00')
+  progress.refused('segment-00')
   expect(progress.stuckLanes(WORK, MINUTE)).toEqual([])
 })

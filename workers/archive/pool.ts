@@ -9,7 +9,7 @@ export const archivePool = definePool({
   consumes: archive,
   produces: [],
   // Many jobs share one file or one round of publishing: concurrency bounds what one process holds.
-  work: { concurrency: 60, timeoutMs: 120_000, inTurns: true },
+  work: { concurrency: 60, timeoutMs: 120_000 },
   open(deps) {
     beginAtZero(deps.metrics.events, { stage: ['archive'], verdict: ['archived', 'failed'] })
     return openArchiver(deps)

@@ -9,7 +9,7 @@ export const persistPool = definePool({
   consumes: persist,
   produces: [segment],
   // Many jobs wait for one group commit: concurrency bounds how many events one process holds.
-  work: { concurrency: 100, timeoutMs: 60_000, inTurns: true },
+  work: { concurrency: 100, timeoutMs: 60_000 },
   open(deps) {
     beginAtZero(deps.metrics.events, {
       stage: ['persist'],

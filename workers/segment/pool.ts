@@ -9,7 +9,7 @@ export const segmentPool = definePool({
   produces: [deliver],
   // Changes that a full channel cannot take stay unannounced; the sweep sends them later.
   neverWaitsFor: [deliver],
-  work: { concurrency: 50, timeoutMs: 60_000, inTurns: true },
+  work: { concurrency: 50, timeoutMs: 60_000 },
   open: (deps) => openSegmenter(deps),
   handle: (batch, segmenter) => segmenter.add(batch),
   close: (segmenter) => segmenter.close(),
