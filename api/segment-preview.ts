@@ -3,13 +3,15 @@
 import pLimit from 'p-limit'
 import Type from 'typebox'
 import { BUCKET_RANGES, BUCKETS } from '../domain/buckets.ts'
-import { decide, EMPTY_SCAN } from '../domain/segments/decide.ts'
+import { needsTraits } from '../domain/segments/asked.ts'
+import { decide } from '../domain/segments/decide.ts'
+import { indexEvents, pickInputs } from '../domain/segments/facts.ts'
 import type { Plan } from '../domain/segments/plan.ts'
 import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
+import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
 import { profilesOfBuckets, readProfileStates } from '../store/memberships.ts'
-import { type EventIds, readEventIds, runScans } from '../store/scans.ts'
 import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
@@ -64,7 +66,7 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
 }
 
 async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () => boolean) {
-  const eventIds = await readEventIds(servers.home, plan.scans)
+  const eventIds = await readEventIds(servers.home, plan.inputs)
   let members = 0
   let of = 0
   for (let from = 0; from < BUCKETS; from += RANGE_WIDTH) {
@@ -89,14 +91,11 @@ async function countFitting(
   range: { from: number; to: number },
   asOfMs: number,
 ): Promise<number> {
-  const needsTraits = plan.leaves.some((leaf) => leaf.k === 'trait')
-  const states = await readProfileStates(sql, profileIds, needsTraits)
+  const states = await readProfileStates(sql, profileIds, needsTraits(plan))
   const scope = { people: states, bucketFrom: range.from, bucketTo: range.to, asOfMs }
-  const scans = await runScans(sql, plan.scans, scope, eventIds)
-  return states.filter(({ profileId, traits }) => {
-    const values = new Map(
-      plan.scans.map(({ key }) => [key, scans.get(key)?.get(profileId) ?? EMPTY_SCAN] as const),
-    )
-    return decide(plan, values, traits).member
+  const histories = await readHistories(sql, plan.inputs, scope, eventIds)
+  return states.filter(({ profileId, traits, firstMs }) => {
+    const inputs = pickInputs(plan.inputs, indexEvents(histories.get(profileId) ?? []))
+    return decide(plan, { profileId, traits, firstMs, inputs }, asOfMs).holds
   }).length
 }

@@ -1,6 +1,6 @@
 // Segments and their versions. A change bumps the generation, which every pass reads first: workers pick up new and
 // edited rules without a restart.
-import type { Plan } from '../domain/segments/plan.ts'
+import { compileRule, PLAN_VERSION, type Plan } from '../domain/segments/plan.ts'
 import type { Rule } from '../schema/rule.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
@@ -119,8 +119,8 @@ export async function segmentsGeneration(sql: Queryable): Promise<string> {
 
 /** Everything that a pass evaluates. */
 export async function liveSegments(sql: Queryable): Promise<LiveSegment[]> {
-  const rows = await sql<{ segment_id: number; slug: string; version: number; plan: Plan }[]>`
-    select s.segment_id, s.slug, v.version, v.plan
+  const rows = await sql<{ segment_id: number; slug: string; version: number; rule: Rule; plan: Plan }[]>`
+    select s.segment_id, s.slug, v.version, v.rule, v.plan
     from segments s
     join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
     where s.archived_at is null
@@ -129,7 +129,8 @@ export async function liveSegments(sql: Queryable): Promise<LiveSegment[]> {
     segmentId: row.segment_id,
     slug: row.slug,
     version: row.version,
-    plan: row.plan,
+    // Of an earlier version of Millrace: what is stored stays, the rule means the same.
+    plan: row.plan.planVersion === PLAN_VERSION ? row.plan : compileRule(row.rule),
   }))
 }
 

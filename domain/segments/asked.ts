@@ -1,6 +1,6 @@
-// Which events live rules ask for: only who got one of them has to be evaluated. Pure; read by persist, which then tells
-// nobody of the others, and by the pass, which leaves them out.
-import type { Plan } from './plan.ts'
+// What live rules ask for: only who got one of these events has to be evaluated, and only by the rules that ask for it.
+// Pure; read by persist, which then tells nobody of the others, and by the pass, which leaves them out.
+import type { Leaf, Plan } from './plan.ts'
 
 /** An event name of a type; an empty one of another type than `track` means all events of that type. */
 export type AskedEvent = { type: string; event: string }
@@ -9,7 +9,31 @@ export type AskedEvent = { type: string; event: string }
 const STATES_TRAITS: AskedEvent = { type: 'identify', event: '' }
 
 export function askedEvents(plans: Plan[]): AskedEvent[] {
-  const asked: AskedEvent[] = plans.flatMap((plan) => plan.scans)
-  const needsTraits = plans.some((plan) => plan.leaves.some((leaf) => leaf.k === 'trait'))
-  return needsTraits ? [...asked, STATES_TRAITS] : asked
+  return plans.flatMap(askedBy)
+}
+
+export function askedBy(plan: Plan): AskedEvent[] {
+  return needsTraits(plan) ? [...plan.inputs, STATES_TRAITS] : plan.inputs
+}
+
+export function needsTraits(plan: Plan): boolean {
+  return plan.leaves.some(looksAtTraits)
+}
+
+function looksAtTraits(leaf: Leaf): boolean {
+  switch (leaf.k) {
+    case 'trait':
+    case 'date':
+    case 'anniversary':
+    case 'geo':
+      return true
+    case 'agg':
+    case 'pick':
+    case 'absence':
+    case 'seq':
+      return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
+    case 'time':
+    case 'sample':
+      return false
+  }
 }

@@ -1,37 +1,87 @@
-// Compiles a rule into a plan: what workers run. Leaves that read the same events in the same window share one scan;
-// the expression refers to leaves by number. A plan is plain JSON, immutable, stored with its version. Pure.
+// Compiles a rule into a plan: what workers run. Leaves that read the same events share an input; the expression refers
+// to leaves, and leaves to inputs, by number. A plan is plain JSON, immutable, stored with its version. Pure.
 import type {
+  AbsenceNode,
+  AggNode,
   Aggregate,
+  AnniversaryNode,
   Comparison,
+  DateNode,
+  GeoNode,
+  PickNode,
   PropertyFilter,
   Rule,
   RuleNode,
-  Scalar,
-  TraitOp,
+  SampleNode,
+  SequenceNode,
+  TimeNode,
+  TraitNode,
   Window,
 } from '../../schema/rule.ts'
 import { toMinorUnits } from '../money.ts'
 import { parseDuration } from './durations.ts'
 
-export type Scan = {
-  /** Same key, same rows: scans of several segments with one key run once. */
-  key: string
+/** Rises when plans are made in another way: stored plans of before are compiled again from their rule when they are read. */
+export const PLAN_VERSION = 2
+
+/** Events that leaves read. Same type, name and filters, same input. */
+export type Input = {
   type: string
+  /** '' = every name of a type other than `track`. */
   event: string
   where: PropertyFilter[]
-  /** Rolling windows in ms; absolute ones as instants; neither = lifetime. */
+  /** Properties that filters and leaves look at. */
+  props: string[]
+  /** How far back it is read from the instant that is asked for, ms; absent = without limit. */
   lastMs?: number
-  fromMs?: number
-  toMs?: number
-  /** Property that is aggregated; '' for counts only. */
-  prop: string
-  /** Not '' = the purchase value in minor units of this currency is aggregated, not the property of that name. */
-  currency: string
 }
 
+/** Windows with their durations in ms and their instants in ms since the epoch. */
+export type PlanWindow =
+  | { k: 'rolling'; lastMs: number }
+  | { k: 'between'; fromMs: number; toMs: number }
+  | { k: 'absolute'; afterMs: number; upToMs: number }
+  | { k: 'lifetime' }
+  | Extract<Window, { k: 'calendar' }>
+
+export type AggLeaf = {
+  k: 'agg'
+  input: number
+  window: PlanWindow
+  agg: Aggregate
+  /** '' for counts; with `currency` the purchase value in minor units of that currency instead of a property. */
+  prop: string
+  currency: string
+  op: Comparison
+  /** Exact decimal text. */
+  value: string
+}
+export type PickLeaf = Pick<PickNode, 'k' | 'pick' | 'prop' | 'op' | 'value'> & {
+  input: number
+  window: PlanWindow
+}
+export type TimeLeaf = Pick<TimeNode, 'k' | 'pick' | 'op'> & { input: number; agoMs: number }
+export type AbsenceLeaf = { k: 'absence'; input: number; window: PlanWindow; requireProfileAge: boolean }
+export type PlanStep = { input: number; withinMs?: number; same: string[] }
+export type SequenceLeaf = {
+  k: 'seq'
+  window: PlanWindow
+  anchor: 'any' | 'first' | 'latest'
+  min: number
+  steps: PlanStep[]
+  none?: { input: number; withinMs: number; same: string[]; until: 'deadline' | 'now' }
+}
 export type Leaf =
-  | { k: 'agg'; scan: string; agg: Aggregate; op: Comparison; value: string }
-  | { k: 'trait'; path: string; op: TraitOp; value?: Scalar | Scalar[] }
+  | TraitNode
+  | DateNode
+  | AnniversaryNode
+  | GeoNode
+  | SampleNode
+  | AggLeaf
+  | PickLeaf
+  | TimeLeaf
+  | AbsenceLeaf
+  | SequenceLeaf
 
 export type Expr =
   | { k: 'leaf'; leaf: number }
@@ -39,10 +89,10 @@ export type Expr =
   | { k: 'all' | 'any'; of: Expr[] }
   | { k: 'atLeast'; n: number; of: Expr[] }
 
-export type Plan = { planVersion: 1; scans: Scan[]; leaves: Leaf[]; expr: Expr }
+export type Plan = { planVersion: typeof PLAN_VERSION; inputs: Input[]; leaves: Leaf[]; expr: Expr }
 
 export function compileRule(rule: Rule): Plan {
-  const scans = new Map<string, Scan>()
+  const inputs = collectInputs()
   const leaves: Leaf[] = []
   const walk = (node: RuleNode): Expr => {
     switch (node.k) {
@@ -53,66 +103,53 @@ export function compileRule(rule: Rule): Plan {
         return { k: 'atLeast', n: node.n, of: node.of.map(walk) }
       case 'not':
         return { k: 'not', of: walk(node.of) }
-      case 'trait':
-        leaves.push({
-          k: 'trait',
-          path: node.path,
-          op: node.op,
-          ...(node.value === undefined ? {} : { value: node.value }),
-        })
+      default:
+        leaves.push(leafOf(node, inputs))
         return { k: 'leaf', leaf: leaves.length - 1 }
-      case 'agg': {
-        const scan = scanOf(node)
-        scans.set(scan.key, scan)
-        leaves.push({ k: 'agg', scan: scan.key, agg: node.agg, op: node.op, value: thresholdOf(node) })
-        return { k: 'leaf', leaf: leaves.length - 1 }
-      }
     }
   }
   const expr = walk(rule.match)
-  shareCounts(scans, leaves)
-  return { planVersion: 1, scans: [...scans.values()], leaves, expr }
+  return { planVersion: PLAN_VERSION, inputs: inputs.all(), leaves, expr }
 }
 
-/** A scan for a sum counts the events too: counts over the same events and window need none of their own. */
-function shareCounts(scans: Map<string, Scan>, leaves: Leaf[]): void {
-  for (const scan of [...scans.values()].filter((one) => one.prop === '')) {
-    const other = [...scans.values()].find((one) => one.prop !== '' && sameEvents(one, scan))
-    if (other === undefined) continue
-    for (const leaf of leaves) if (leaf.k === 'agg' && leaf.scan === scan.key) leaf.scan = other.key
-    scans.delete(scan.key)
+type LeafNode = Exclude<RuleNode, { k: 'all' | 'any' | 'atLeast' | 'not' }>
+
+function leafOf(node: LeafNode, inputs: Inputs): Leaf {
+  switch (node.k) {
+    case 'agg':
+      return aggLeaf(node, inputs)
+    case 'pick': {
+      const { k, pick, prop, op, value } = node
+      const window = windowOf(node.window)
+      const input = inputs.numberOf(node, reachOf(window), [prop])
+      return { k, pick, prop, op, ...(value === undefined ? {} : { value }), input, window }
+    }
+    case 'time': {
+      const { k, pick, op } = node
+      return { k, pick, op, input: inputs.numberOf(node, undefined), agoMs: parseDuration(node.ago) ?? 0 }
+    }
+    case 'absence':
+      return absenceLeaf(node, inputs)
+    case 'seq':
+      return sequenceLeaf(node, inputs)
+    default:
+      return node
   }
 }
 
-function sameEvents(a: Scan, b: Scan): boolean {
-  const events = ({ type, event, where, lastMs, fromMs, toMs }: Scan) =>
-    JSON.stringify([type, event, where, lastMs, fromMs, toMs])
-  return events(a) === events(b)
-}
-
-type AggNode = Extract<RuleNode, { k: 'agg' }>
-
-function scanOf(node: AggNode): Scan {
-  const isRevenue = node.prop === 'revenue'
-  const scan = {
-    type: node.type ?? 'track',
-    event: node.event,
-    where: node.where ?? [],
-    ...windowOf(node.window),
-    prop: isRevenue ? 'value' : (node.prop ?? ''),
+function aggLeaf(node: AggNode, inputs: Inputs): AggLeaf {
+  const isRevenue = node.prop === 'revenue' && node.agg !== 'distinct'
+  const prop = isRevenue ? '' : (node.prop ?? '')
+  const window = windowOf(node.window)
+  return {
+    k: 'agg',
+    input: inputs.numberOf(node, reachOf(window), prop === '' ? [] : [prop]),
+    window,
+    agg: node.agg,
+    prop,
     currency: isRevenue ? (node.currency ?? 'USD') : '',
-  }
-  return { key: JSON.stringify(scan), ...scan }
-}
-
-function windowOf(window: Window): Pick<Scan, 'lastMs' | 'fromMs' | 'toMs'> {
-  switch (window.k) {
-    case 'rolling':
-      return { lastMs: parseDuration(window.last) ?? 0 }
-    case 'absolute':
-      return { fromMs: Date.parse(window.from), toMs: Date.parse(window.to) }
-    case 'lifetime':
-      return {}
+    op: node.op,
+    value: thresholdOf(node),
   }
 }
 
@@ -120,4 +157,108 @@ function windowOf(window: Window): Pick<Scan, 'lastMs' | 'fromMs' | 'toMs'> {
 function thresholdOf(node: AggNode): string {
   if (node.prop !== 'revenue' || node.unit === 'minor') return String(node.value)
   return String(toMinorUnits(node.value, node.currency ?? 'USD') ?? node.value)
+}
+
+function absenceLeaf(node: AbsenceNode, inputs: Inputs): AbsenceLeaf {
+  const window = windowOf(node.window)
+  const input = inputs.numberOf(node, reachOf(window))
+  return { k: 'absence', input, window, requireProfileAge: node.requireProfileAge ?? false }
+}
+
+function sequenceLeaf(node: SequenceNode, inputs: Inputs): SequenceLeaf {
+  const window = windowOf(node.window)
+  const reach = reachOf(window)
+  const same = [
+    ...new Set(
+      [...node.steps, ...(node.none === undefined ? [] : [node.none])].flatMap((step) => step.same ?? []),
+    ),
+  ]
+  const steps = node.steps.map((step): PlanStep => {
+    const withinMs = step.within === undefined ? undefined : parseDuration(step.within)
+    return {
+      input: inputs.numberOf(step, reach, same),
+      ...(withinMs === undefined ? {} : { withinMs }),
+      same: step.same ?? [],
+    }
+  })
+  const { none } = node
+  return {
+    k: 'seq',
+    window,
+    anchor: node.anchor ?? 'any',
+    min: node.min ?? 1,
+    steps,
+    ...(none === undefined
+      ? {}
+      : {
+          none: {
+            input: inputs.numberOf(none, reach, same),
+            withinMs: parseDuration(none.within) ?? 0,
+            same: none.same ?? [],
+            until: none.until ?? 'deadline',
+          },
+        }),
+  }
+}
+
+function windowOf(window: Window): PlanWindow {
+  switch (window.k) {
+    case 'rolling':
+      return { k: 'rolling', lastMs: parseDuration(window.last) ?? 0 }
+    case 'between':
+      return { k: 'between', fromMs: parseDuration(window.from) ?? 0, toMs: parseDuration(window.to) ?? 0 }
+    case 'absolute':
+      return { k: 'absolute', afterMs: Date.parse(window.from), upToMs: Date.parse(window.to) }
+    case 'lifetime':
+    case 'calendar':
+      return window
+  }
+}
+
+const DAY_MS = 86_400_000
+/** At most, with the day that a zone may be away. */
+const UNIT_DAYS = { day: 2, week: 8, month: 32, quarter: 93, year: 367 }
+
+/** How far back a window looks at the most; undefined = without limit. */
+function reachOf(window: PlanWindow): number | undefined {
+  switch (window.k) {
+    case 'rolling':
+      return window.lastMs
+    case 'between':
+      return window.toMs
+    case 'calendar':
+      return UNIT_DAYS[window.unit] * ((window.count ?? 1) - (window.offset ?? 0)) * DAY_MS + DAY_MS
+    case 'absolute':
+    case 'lifetime':
+      return undefined
+  }
+}
+
+type Events = { event: string; type?: string; where?: PropertyFilter[] }
+type Inputs = {
+  numberOf(events: Events, reachMs: number | undefined, props?: string[]): number
+  all(): Input[]
+}
+
+function collectInputs(): Inputs {
+  const inputs: Input[] = []
+  const numbers = new Map<string, number>()
+  return {
+    numberOf({ event, type = 'track', where = [] }, reachMs, props = []) {
+      const key = JSON.stringify([type, event, where])
+      let number = numbers.get(key)
+      if (number === undefined) {
+        number = inputs.length
+        numbers.set(key, number)
+        inputs.push({ type, event, where, props: [], ...(reachMs === undefined ? {} : { lastMs: reachMs }) })
+      }
+      const input = inputs[number]
+      if (input === undefined) throw new Error('an input has no number')
+      input.props = [...new Set([...input.props, ...props, ...where.map((filter) => filter.prop)])].sort()
+      if (reachMs === undefined) delete input.lastMs
+      else if (input.lastMs !== undefined) input.lastMs = Math.max(input.lastMs, reachMs)
+      return number
+    },
+    all: () => inputs,
+  }
 }

@@ -1,6 +1,18 @@
 // What a rule means, said as plainly as possible and slowly: one person, all events in memory, one instant. The engine
 // is compared with it. Written from the language's definition, shares no code with domain/segments.
-import type { Comparison, PropertyFilter, Rule, RuleNode, Scalar, TraitOp } from '../../schema/rule.ts'
+import { createHash } from 'node:crypto'
+import type {
+  AggNode,
+  Comparison,
+  PropertyFilter,
+  Rule,
+  RuleNode,
+  Scalar,
+  SequenceNode,
+  TraitOp,
+  Window,
+} from '../../schema/rule.ts'
+import { instant, isIn, length, localDay, zoneOf } from './oracle-time.ts'
 
 export type OracleEvent = {
   type: string
@@ -11,7 +23,12 @@ export type OracleEvent = {
   currency?: string
   properties: Record<string, unknown>
 }
-export type OraclePerson = { traits: Record<string, unknown>; events: OracleEvent[] }
+export type OraclePerson = {
+  traits: Record<string, unknown>
+  events: OracleEvent[]
+  profileId?: number
+  firstSeen?: number
+}
 
 export function isMember(rule: Rule, person: OraclePerson, atMs: number): boolean {
   return holds(rule.match, person, atMs)
@@ -27,24 +44,166 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
       return node.of.filter((child) => holds(child, person, atMs)).length >= node.n
     case 'not':
       return !holds(node.of, person, atMs)
-    case 'trait':
-      return condition(person.traits[node.path], node.op, node.value)
+    case 'trait': {
+      const found = person.traits[node.path]
+      if (node.orMissing === true && (found === undefined || found === null)) return true
+      return condition(found, node.op, node.value)
+    }
+    case 'date': {
+      const date = instant(person.traits[node.path])
+      if (date === undefined) return false
+      if (node.op === 'before') return date < Date.parse(node.value)
+      if (node.op === 'after') return date > Date.parse(node.value)
+      const ms = length(node.value)
+      if (node.op === 'within') return date > atMs - ms && date <= atMs
+      if (node.op === 'olderThan') return date <= atMs - ms
+      if (node.op === 'inNext') return date > atMs && date <= atMs + ms
+      return date > atMs + ms
+    }
+    case 'anniversary': {
+      const zone = zoneOf(node.tz, person.traits)
+      const value = person.traits[node.path]
+      const date = instant(value)
+      if (date === undefined) return false
+      const [year = 0, month = 0, day = 0] = localDay(date, String(value).length === 10 ? 'UTC' : zone)
+      const today = localDay(atMs, zone)
+      // Every year from the date's own, in turn.
+      for (let y = year; y <= (today[0] ?? 0) + 2; y++) {
+        const isLeap = new Date(Date.UTC(y, 1, 29)).getUTCMonth() === 1
+        const d = month === 2 && day === 29 && !isLeap && node.leapDay !== 'mar1' ? 28 : day
+        const back = new Date(Date.UTC(y, month - 1, d) + (node.offset ?? 0) * 86_400_000)
+        const parts = [back.getUTCFullYear(), back.getUTCMonth() + 1, back.getUTCDate()]
+        if (parts.join() === today.join()) return true
+      }
+      return false
+    }
+    case 'geo': {
+      const found = person.traits[node.path]
+      if (node.countries) return typeof found === 'string' && node.countries.includes(found.toUpperCase())
+      if (typeof found !== 'object' || found === null) return false
+      const { lat, lon } = found as { lat?: unknown; lon?: unknown }
+      if (typeof lat !== 'number' || typeof lon !== 'number') return false
+      if (node.box) {
+        const { south, north, west, east } = node.box
+        const inLongitude = west <= east ? lon >= west && lon <= east : lon >= west || lon <= east
+        return lat >= south && lat <= north && inLongitude
+      }
+      const circle = node.circle ?? { lat: 0, lon: 0, metres: 0 }
+      // The angle between two unit vectors.
+      const vector = (a: number, b: number) => {
+        const [p, l] = [(a * Math.PI) / 180, (b * Math.PI) / 180]
+        return [Math.cos(p) * Math.cos(l), Math.cos(p) * Math.sin(l), Math.sin(p)] as const
+      }
+      const [u, v] = [vector(lat, lon), vector(circle.lat, circle.lon)]
+      const chord = Math.hypot(u[0] - v[0], u[1] - v[1], u[2] - v[2])
+      return 2 * Math.asin(Math.min(1, chord / 2)) * 6_371_008.8 <= circle.metres
+    }
+    case 'sample': {
+      const hash = createHash('md5').update(`${node.salt}:${person.profileId}`).digest('hex')
+      const place = Number.parseInt(hash.slice(0, 8), 16) % 10_000
+      return place >= node.from && place <= node.to
+    }
     case 'agg':
       return aggregate(node, person, atMs)
+    case 'pick': {
+      const events = inWindow(matching(node, person), node.window, person, atMs)
+      const time = events.at(node.pick === 'first' ? 0 : -1)?.time
+      return events.some(
+        (event) => event.time === time && condition(event.properties[node.prop], node.op, node.value),
+      )
+    }
+    case 'time': {
+      const events = matching(node, person).filter((event) => event.time <= atMs)
+      const event = events.at(node.pick === 'first' ? 0 : -1)
+      if (event === undefined) return false
+      return event.time > atMs - length(node.ago) === (node.op === 'within')
+    }
+    case 'absence': {
+      if (node.requireProfileAge === true && node.window.k === 'rolling') {
+        const known = person.firstSeen ?? 0
+        if (known > atMs - length(node.window.last)) return false
+      }
+      return inWindow(matching(node, person), node.window, person, atMs).length === 0
+    }
+    case 'seq':
+      return sequence(node, person, atMs)
   }
 }
 
-function aggregate(node: Extract<RuleNode, { k: 'agg' }>, person: OraclePerson, atMs: number): boolean {
-  const events = person.events.filter(
-    (event) =>
-      event.type === (node.type ?? 'track') &&
-      event.name === node.event &&
-      isInWindow(node, event.time, atMs) &&
-      (node.where ?? []).every((filter: PropertyFilter) =>
-        condition(event.properties[filter.prop], filter.op, filter.value),
-      ),
+/** Every chain is tried. */
+function sequence(node: SequenceNode, person: OraclePerson, atMs: number): boolean {
+  const [firstStep, ...others] = node.steps
+  if (firstStep === undefined) return false
+  const starts = inWindow(matching(firstStep, person), node.window, person, atMs)
+  if (starts.length < (node.min ?? 1)) return false
+  const anchors = starts.filter(
+    ({ time }) =>
+      (node.anchor !== 'first' || time === starts[0]?.time) &&
+      (node.anchor !== 'latest' || time === starts.at(-1)?.time),
   )
+  const isSame = (event: OracleEvent, start: OracleEvent, props: string[] = []) =>
+    props.every((prop) => {
+      const value = start.properties[prop]
+      return (
+        value !== undefined &&
+        value !== null &&
+        JSON.stringify(value) === JSON.stringify(event.properties[prop])
+      )
+    })
+  const isQuiet = (last: OracleEvent, start: OracleEvent) => {
+    const { none } = node
+    if (none === undefined) return true
+    const deadline = last.time + length(none.within)
+    const end = none.until === 'now' ? atMs : deadline
+    return (
+      atMs >= deadline &&
+      !matching(none, person).some(
+        (event) => event.time > last.time && event.time <= end && isSame(event, start, none.same),
+      )
+    )
+  }
+  const goesOn = (last: OracleEvent, start: OracleEvent, rest: SequenceNode['steps']): boolean => {
+    const [step, ...later] = rest
+    if (step === undefined) return isQuiet(last, start)
+    return inWindow(matching(step, person), node.window, person, atMs).some(
+      (event) =>
+        event.time > last.time &&
+        (step.within === undefined || event.time - last.time <= length(step.within)) &&
+        isSame(event, start, step.same) &&
+        goesOn(event, start, later),
+    )
+  }
+  return anchors.some((start) => goesOn(start, start, others))
+}
+
+type Events = { event: string; type?: string; where?: PropertyFilter[] }
+
+/** By time. */
+function matching(node: Events, person: OraclePerson): OracleEvent[] {
+  return person.events
+    .filter(
+      (event) =>
+        event.type === (node.type ?? 'track') &&
+        (event.name === node.event || (node.event === '' && event.type !== 'track')) &&
+        (node.where ?? []).every((filter) =>
+          condition(event.properties[filter.prop], filter.op, filter.value),
+        ),
+    )
+    .sort((a, b) => a.time - b.time)
+}
+
+function inWindow(events: OracleEvent[], window: Window, person: OraclePerson, atMs: number): OracleEvent[] {
+  return events.filter((event) => event.time <= atMs && isIn(window, event.time, person.traits, atMs))
+}
+
+function aggregate(node: AggNode, person: OraclePerson, atMs: number): boolean {
+  const events = inWindow(matching(node, person), node.window, person, atMs)
   if (node.agg === 'count') return compare(events.length, node.op, Number(node.value))
+  if (node.agg === 'distinct') {
+    const values = events.map((event) => event.properties[node.prop ?? ''] ?? null)
+    const different = new Set(values.filter((value) => value !== null).map((value) => JSON.stringify(value)))
+    return compare(different.size, node.op, Number(node.value))
+  }
   const isRevenue = node.prop === 'revenue'
   const values = events.flatMap((event) => {
     if (isRevenue) return event.currency === (node.currency ?? 'USD') ? [event.value ?? 0] : []
@@ -61,23 +220,18 @@ function aggregate(node: Extract<RuleNode, { k: 'agg' }>, person: OraclePerson, 
   return compare(sum, node.op, wanted * values.length)
 }
 
-/** After the window's start, up to its end and up to now. */
-function isInWindow(node: Extract<RuleNode, { k: 'agg' }>, time: number, atMs: number): boolean {
-  if (time > atMs) return false
-  const { window } = node
-  if (window.k === 'lifetime') return true
-  if (window.k === 'absolute') return time > Date.parse(window.from) && time <= Date.parse(window.to)
-  const hours = /^PT(\d+)H$/.exec(window.last)
-  const days = /^P(\d+)D$/.exec(window.last)
-  return time > atMs - (hours ? Number(hours[1]) * 3_600_000 : Number(days?.[1]) * 86_400_000)
-}
-
 function condition(found: unknown, op: TraitOp, wanted: Scalar | Scalar[] | undefined): boolean {
   const missing = found === undefined || found === null
   if (op === 'missing') return missing
   if (missing) return false
   if (op === 'exists') return true
   if (op === 'in') return Array.isArray(wanted) && wanted.some((one) => one === found)
+  if (op === 'anyOf' || op === 'allOf' || op === 'noneOf') {
+    const items: unknown[] = Array.isArray(found) ? found : [found]
+    const list = Array.isArray(wanted) ? wanted : []
+    const hits = list.filter((one) => items.some((item) => item === one)).length
+    return op === 'anyOf' ? hits > 0 : op === 'allOf' ? hits === list.length : hits === 0
+  }
   if (op === 'eq') return found === wanted
   if (op === 'ne') return found !== wanted
   if (op === 'contains')

@@ -3,7 +3,7 @@
 import { BUCKET_RANGES } from '../../domain/buckets.ts'
 import { SESSION_GAP_MS } from '../../domain/sessions.ts'
 import { recomputeAggregates } from '../../store/aggregates.ts'
-import { readEventIds } from '../../store/scans.ts'
+import { readEventIds } from '../../store/histories.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import { closeSessions } from '../../store/sessions-close.ts'
 import type { ScheduleDeps } from './deps.ts'
@@ -33,7 +33,8 @@ export async function recomputeUserAggregates(
   signal: AbortSignal,
 ): Promise<Counts> {
   const asOf = new Date(clock.now())
-  const orderIds = [...(await readEventIds(sql, [{ type: 'track', event: ORDER }])).values()].flat()
+  const named = await readEventIds(sql, [{ type: 'track', event: ORDER }])
+  const orderIds = [...named.values()].flat().map((one) => one.eventId)
   const counts = { computed: 0, dropped: 0 }
   for (let range = 0; range < BUCKET_RANGES; range++) {
     signal.throwIfAborted()

@@ -1,11 +1,13 @@
 // One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
-import { askedEvents } from '../../domain/segments/asked.ts'
-import { decide, EMPTY_SCAN, type ScanValue } from '../../domain/segments/decide.ts'
-import type { Scan } from '../../domain/segments/plan.ts'
+import { askedBy, askedEvents, needsTraits } from '../../domain/segments/asked.ts'
+import { decide, lastChange } from '../../domain/segments/decide.ts'
+import { type EventIndex, type Facts, indexEvents, pickInputs } from '../../domain/segments/facts.ts'
+import { NEVER } from '../../domain/segments/timed.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
+import { type EventIds, keyOf, readEventIds, readHistories } from '../../store/histories.ts'
 import {
   type MembershipChange,
   type ProfileState,
@@ -15,7 +17,6 @@ import {
   writeChanges,
   writeTimers,
 } from '../../store/memberships.ts'
-import { readEventIds, runScans } from '../../store/scans.ts'
 import type { LiveSegment } from '../../store/segments.ts'
 import { expectFewKeys, inTransaction, type Sql } from '../../store/sql.ts'
 import type { SegmentCatalog } from '../live-segments.ts'
@@ -54,10 +55,9 @@ export function runPass(
     const locked = new Set(await tryLockShards(tx, wanted, input.shards))
     const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
     const segments = await catalog.current(rules)
-    const scansOfAll = distinctScans(segments)
-    const needsTraits = segments.some((segment) => segment.plan.leaves.some((leaf) => leaf.k === 'trait'))
-    const eventIds = await readEventIds(rules, askedEvents(segments.map((segment) => segment.plan)))
-    const asked = new Set([...eventIds.values()].flat())
+    const plans = segments.map((segment) => segment.plan)
+    const eventIds = await readEventIds(rules, askedEvents(plans))
+    const asked = new Set([...eventIds.values()].flat().map((one) => one.eventId))
     const profileIds = [...input.reasons.keys()].filter(
       (profileId) =>
         locked.has(shardOfProfile(profileId, input.shards)) &&
@@ -69,13 +69,22 @@ export function runPass(
     if (profileIds.length === 0)
       return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, memberships: new Map() }
     await expectFewKeys(tx, profileIds.length)
-    const states = await readProfileStates(tx, profileIds, needsTraits)
+    const states = await readProfileStates(tx, profileIds, plans.some(needsTraits))
     const people = states.filter((state) => state.mergedInto === null)
-    const scope = { people, bucketFrom: from, bucketTo: to, asOfMs }
-    const scans = await runScans(tx, scansOfAll, scope, eventIds)
+    const scope = { people, bucketFrom: from, bucketTo: to, asOfMs: earliestAsked(people, asOfMs) }
+    const inputs = plans.flatMap((plan) => plan.inputs)
+    const histories = await readHistories(tx, inputs, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
+    const asking = segments.map((segment) => ({ segment, eventIds: numbersOf(segment, eventIds) }))
     const outcome = states.map((state) =>
-      evaluate(state, { segments, scans, members, asOfMs, reasons: input.reasons }),
+      evaluate(state, {
+        asking,
+        events: indexEvents(histories.get(state.profileId) ?? []),
+        inNow: members.get(state.profileId) ?? new Set(),
+        newEvents: input.eventIds?.get(state.profileId),
+        reason: input.reasons.get(state.profileId) ?? 'event',
+        asOfMs,
+      }),
     )
     const changes = outcome.flatMap((one) => one.changes)
     await writeChanges(tx, changes)
@@ -93,8 +102,11 @@ export function runPass(
 }
 
 function isAskedFor(eventIds: ReadonlySet<number> | undefined, asked: ReadonlySet<number>): boolean {
-  if (eventIds === undefined) return true
-  for (const eventId of eventIds) if (asked.has(eventId)) return true
+  return eventIds === undefined || touches(eventIds, asked)
+}
+
+function touches(newEvents: ReadonlySet<number>, asked: ReadonlySet<number>): boolean {
+  for (const eventId of newEvents) if (asked.has(eventId)) return true
   return false
 }
 
@@ -107,69 +119,88 @@ function rangeOf(shards: number[], total: number): { from: number; to: number } 
   }
 }
 
-function distinctScans(segments: LiveSegment[]): Scan[] {
-  const scans = new Map<string, Scan>()
-  for (const segment of segments) for (const scan of segment.plan.scans) scans.set(scan.key, scan)
-  return [...scans.values()]
+/** Timers that were not looked at in time are made up for: how people were just before they were due is asked too. */
+function earliestAsked(people: ProfileState[], asOfMs: number): number {
+  return people.reduce((earliest, { wakeAtMs }) => Math.min(earliest, (wakeAtMs ?? asOfMs) - 1), asOfMs)
 }
 
-type Facts = {
-  segments: LiveSegment[]
-  scans: Map<string, Map<number, ScanValue>>
-  members: Map<number, Set<number>>
+type Asking = { segment: LiveSegment; eventIds: ReadonlySet<number> }
+
+/** Numbers of the events that a rule asks for. */
+function numbersOf({ plan }: LiveSegment, eventIds: EventIds): ReadonlySet<number> {
+  return new Set(
+    askedBy(plan)
+      .flatMap((one) => eventIds.get(keyOf(one)) ?? [])
+      .map((one) => one.eventId),
+  )
+}
+
+type Known = {
+  asking: Asking[]
+  events: EventIndex
+  inNow: Set<number>
+  /** Only what these touch is evaluated; absent = everything. */
+  newEvents: ReadonlySet<number> | undefined
+  reason: TouchedUsers['reason']
   asOfMs: number
-  reasons: PassInput['reasons']
 }
 type Evaluated = {
   changes: MembershipChange[]
   timer: { profileId: number; wakeAtMs: number | null } | undefined
 }
 
-function evaluate(state: ProfileState, facts: Facts): Evaluated {
+function evaluate(state: ProfileState, known: Known): Evaluated {
   const { profileId } = state
-  const inNow = facts.members.get(profileId) ?? new Set<number>()
+  const { asOfMs, inNow, newEvents } = known
   const merged = state.mergedInto !== null
-  const reason = merged ? 'merged' : (facts.reasons.get(profileId) ?? 'event')
-  // A change that time alone made happened when the timer was due, not when it was noticed.
-  const effectiveAtMs =
-    reason === 'time' && state.wakeAtMs !== null ? Math.min(state.wakeAtMs, facts.asOfMs) : facts.asOfMs
+  const reason = merged ? 'merged' : known.reason
   const changes: MembershipChange[] = []
-  const seen = new Set<number>()
-  let wakeAtMs: number | null = null
-  for (const segment of facts.segments) {
-    seen.add(segment.segmentId)
-    const values = new Map(
-      segment.plan.scans.map((scan) => [scan.key, facts.scans.get(scan.key)?.get(profileId) ?? EMPTY_SCAN]),
-    )
-    const decision = merged ? { member: false, wakeAt: null } : decide(segment.plan, values, state.traits)
-    if (decision.wakeAt !== null)
-      wakeAtMs = wakeAtMs === null ? decision.wakeAt : Math.min(wakeAtMs, decision.wakeAt)
-    if (decision.member === inNow.has(segment.segmentId)) continue
-    const op = decision.member ? 'enter' : 'exit'
-    changes.push({
-      segmentId: segment.segmentId,
-      profileId,
-      op,
-      reason,
-      version: segment.version,
-      effectiveAtMs,
-    })
+  const live = new Set<number>()
+  let wakeAt = NEVER
+  let isWhole = true
+  for (const { segment, eventIds } of known.asking) {
+    const { segmentId, version, plan } = segment
+    live.add(segmentId)
+    if (!merged && newEvents !== undefined && !touches(newEvents, eventIds)) {
+      isWhole = false
+      continue
+    }
+    const { traits, firstMs } = state
+    const facts: Facts = { profileId, traits, firstMs, inputs: pickInputs(plan.inputs, known.events) }
+    const { holds, until } = merged ? { holds: false, until: NEVER } : decide(plan, facts, asOfMs)
+    wakeAt = Math.min(wakeAt, until)
+    if (holds === inNow.has(segmentId)) continue
+    // A change that time alone made happened at its instant, not when it was noticed.
+    const sinceMs = reason === 'time' ? state.wakeAtMs : null
+    const changedAt = sinceMs === null ? undefined : lastChange(plan, facts, sinceMs - 1, asOfMs)
+    const op = holds ? 'enter' : 'exit'
+    changes.push({ segmentId, profileId, op, reason, version, effectiveAtMs: changedAt ?? asOfMs })
   }
   // Segments that are archived have no members.
   for (const segmentId of inNow) {
-    if (!seen.has(segmentId))
-      changes.push({ segmentId, profileId, op: 'exit', reason: 'rule_changed', version: 0, effectiveAtMs })
+    if (!live.has(segmentId))
+      changes.push({
+        segmentId,
+        profileId,
+        op: 'exit',
+        reason: 'rule_changed',
+        version: 0,
+        effectiveAtMs: asOfMs,
+      })
   }
-  return { changes, timer: changedTimer(state, wakeAtMs, facts.asOfMs) }
+  return { changes, timer: changedTimer(state, wakeAt, { asOfMs, isWhole }) }
 }
 
-/** Lazy: a stored wake-up that is earlier than needed is left alone until it is due. */
-function changedTimer(state: ProfileState, wakeAtMs: number | null, asOfMs: number): Evaluated['timer'] {
-  const stored = state.wakeAtMs
-  if (stored === null) return wakeAtMs === null ? undefined : { profileId: state.profileId, wakeAtMs }
-  const isDue = stored <= asOfMs
-  if (wakeAtMs === null) return { profileId: state.profileId, wakeAtMs: null }
-  return isDue || wakeAtMs < stored ? { profileId: state.profileId, wakeAtMs } : undefined
+/** Lazy: a stored wake-up that is earlier than needed is left alone until it is due, and everything is evaluated. */
+function changedTimer(
+  { profileId, wakeAtMs: stored }: ProfileState,
+  wakeAt: number,
+  { asOfMs, isWhole }: { asOfMs: number; isWhole: boolean },
+): Evaluated['timer'] {
+  const wanted = wakeAt === NEVER ? null : wakeAt
+  if (stored === null) return wanted === null ? undefined : { profileId, wakeAtMs: wanted }
+  if (isWhole && (wanted === null || stored <= asOfMs)) return { profileId, wakeAtMs: wanted }
+  return wanted !== null && wanted < stored ? { profileId, wakeAtMs: wanted } : undefined
 }
 
 function changedMemberships(

@@ -1,10 +1,17 @@
-// Decisions on the values of scans: exact amounts, no data, and when time alone may change the answer.
+// Decisions on what is known of a person: exact amounts, no data, and the instants at which time alone changes the answer.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compareDecimals, decide, EMPTY_SCAN, type ScanValue } from '../../../domain/segments/decide.ts'
+import { decide, lastChange } from '../../../domain/segments/decide.ts'
+import { compareDecimals } from '../../../domain/segments/decimals.ts'
+import { type Facts, indexEvents, type Occurrence, pickInputs } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
-import { compileRule } from '../../../domain/segments/plan.ts'
+import { compileRule, type Plan } from '../../../domain/segments/plan.ts'
+import { NEVER } from '../../../domain/segments/timed.ts'
+import { HOUR, life, START, traits } from '../../support/random-lives.ts'
+import { ruleNode } from '../../support/random-rules.ts'
+import { isMember, type OracleEvent } from '../../support/segment-oracle.ts'
 
+const DAY = 24 * HOUR
 const agg = (over: Record<string, unknown>) => ({
   k: 'agg',
   event: 'Order Completed',
@@ -15,40 +22,66 @@ const agg = (over: Record<string, unknown>) => ({
   ...over,
 })
 
-/** Decides a rule on one value for all its scans. */
-function decided(match: unknown, value: Partial<ScanValue> = {}, traits: Record<string, unknown> = {}) {
+const event = (time: number, over: Partial<Occurrence> = {}): Occurrence => ({
+  type: 'track',
+  name: 'Order Completed',
+  time,
+  value: null,
+  currency: null,
+  props: {},
+  ...over,
+})
+/** Orders some days before START, each of a quantity. */
+const quantities = (...of: unknown[]) =>
+  of.map((qty, i) => event(START - (of.length - i) * DAY, { props: { qty } }))
+
+function factsOf(plan: Plan, events: Occurrence[], known: Record<string, unknown> = {}): Facts {
+  const inputs = pickInputs(plan.inputs, indexEvents(events))
+  return { profileId: 7, traits: known, firstMs: START - 40 * DAY, inputs }
+}
+
+function decided(match: unknown, events: Occurrence[] = [], known: Record<string, unknown> = {}) {
   const plan = compileRule(parseRule({ match }))
-  const scans = new Map(plan.scans.map((scan) => [scan.key, { ...EMPTY_SCAN, ...value }]))
-  return decide(plan, scans, traits)
+  return decide(plan, factsOf(plan, events, known), START)
 }
 
 describe('aggregates', () => {
   test('no events: count and sum are 0, and nothing else is true of them', () => {
-    expect(decided(agg({ op: 'eq', value: 0 })).member).toBe(true)
-    expect(decided(agg({ agg: 'sum', prop: 'qty', op: 'lt', value: 1 })).member).toBe(true)
+    expect(decided(agg({ op: 'eq', value: 0 })).holds).toBe(true)
+    expect(decided(agg({ agg: 'sum', prop: 'qty', op: 'lt', value: 1 })).holds).toBe(true)
+    expect(decided(agg({ agg: 'distinct', prop: 'qty', op: 'eq', value: 0 })).holds).toBe(true)
     for (const name of ['min', 'max', 'avg'])
       for (const op of ['gt', 'gte', 'lt', 'lte', 'eq', 'ne'])
-        expect(decided(agg({ agg: name, prop: 'qty', op, value: 0 })).member).toBe(false)
+        expect(decided(agg({ agg: name, prop: 'qty', op, value: 0 })).holds).toBe(false)
   })
 
   test('revenue is compared to the cent, however large', () => {
-    const over = { agg: 'sum', prop: 'revenue', value: '1000.00' }
-    expect(decided(agg(over), { sum: '100000' }).member).toBe(false)
-    expect(decided(agg(over), { sum: '100001' }).member).toBe(true)
-    const huge = { agg: 'sum', prop: 'qty', value: '900719925474099.3' }
-    expect(decided(agg(huge), { sum: '900719925474099.30' }).member).toBe(false)
-    expect(decided(agg(huge), { sum: '900719925474099.31' }).member).toBe(true)
+    const over = agg({ agg: 'sum', prop: 'revenue', value: '1000.00' })
+    const paid = (...cents: number[]) => cents.map((value, i) => event(START - i, { value, currency: 'USD' }))
+    expect(decided(over, paid(60_000, 40_000)).holds).toBe(false)
+    expect(decided(over, paid(60_000, 40_001)).holds).toBe(true)
+    const huge = agg({ agg: 'sum', prop: 'revenue', unit: 'minor', value: '900719925474099' })
+    expect(decided(huge, paid(900_719_925_474_000, 99)).holds).toBe(false)
+    expect(decided(huge, paid(900_719_925_474_000, 100)).holds).toBe(true)
+  })
+
+  test('amounts are decimals, not binary fractions', () => {
+    const tenths = quantities(0.1, 0.2)
+    expect(decided(agg({ agg: 'sum', prop: 'qty', op: 'eq', value: '0.3' }), tenths).holds).toBe(true)
+    expect(decided(agg({ agg: 'avg', prop: 'qty', op: 'eq', value: '0.15' }), tenths).holds).toBe(true)
+    expect(decided(agg({ agg: 'max', prop: 'qty', op: 'gt', value: '0.2' }), tenths).holds).toBe(false)
+    const whole = quantities(9_007_199_254_740_991, 2)
+    expect(decided(agg({ agg: 'sum', prop: 'qty', op: 'gt', value: '900719925474099' }), whole).holds).toBe(
+      true,
+    )
   })
 
   test('an average of thirds is compared without dividing', () => {
     const third = { agg: 'avg', prop: 'qty', op: 'lt', value: '0.333334' }
-    expect(decided(agg(third), { count: 3, valued: 3, sum: '1' }).member).toBe(true)
-    expect(decided(agg({ ...third, value: '0.333333' }), { count: 3, valued: 3, sum: '1' }).member).toBe(
-      false,
-    )
-    expect(decided(agg({ ...third, op: 'eq', value: -0.5 }), { count: 2, valued: 2, sum: '-1' }).member).toBe(
-      true,
-    )
+    const one = quantities(1, 0, 0)
+    expect(decided(agg(third), one).holds).toBe(true)
+    expect(decided(agg({ ...third, value: '0.333333' }), one).holds).toBe(false)
+    expect(decided(agg({ ...third, op: 'eq', value: -0.5 }), quantities(-1, 0)).holds).toBe(true)
   })
 
   test('decimals are ordered as numbers are', () => {
@@ -65,13 +98,14 @@ describe('aggregates', () => {
       }),
     )
     expect(compareDecimals('1e-7', '0.0000001')).toBe(0)
+    expect(compareDecimals('1e21', '1000000000000000000000')).toBe(0)
     expect(compareDecimals('-0.5', '-0.25')).toBe(-1)
   })
 })
 
 describe('traits', () => {
   const holds = (op: string, value: unknown, traits: Record<string, unknown>) =>
-    decided({ k: 'trait', path: 'a', op, ...(value === undefined ? {} : { value }) }, {}, traits).member
+    decided({ k: 'trait', path: 'a', op, ...(value === undefined ? {} : { value }) }, [], traits).holds
 
   test('a missing or null trait is false for everything but missing', () => {
     for (const traits of [{}, { a: null }]) {
@@ -97,7 +131,7 @@ describe('traits', () => {
 
   test('a path goes down objects, but a name with a dot comes first, and nothing is inherited', () => {
     const at = (path: string, traits: Record<string, unknown>) =>
-      decided({ k: 'trait', path, op: 'exists' }, {}, traits).member
+      decided({ k: 'trait', path, op: 'exists' }, [], traits).holds
     expect(at('address.city', { address: { city: 'Ulm' } })).toBe(true)
     expect(at('address.city', { 'address.city': 'Ulm' })).toBe(true)
     expect(at('address.city', { address: 'Ulm' })).toBe(false)
@@ -106,31 +140,102 @@ describe('traits', () => {
   })
 })
 
-describe('wake-ups', () => {
-  test('a count that is too low does not wait for events to leave, one that is high enough does', () => {
-    expect(decided(agg({}), { count: 3, leavesAt: 100 }).wakeAt).toBeNull()
-    expect(decided(agg({}), { count: 6, leavesAt: 100 }).wakeAt).toBe(100)
-    expect(decided(agg({ op: 'lt' }), { count: 6, leavesAt: 100 }).wakeAt).toBe(100)
-    expect(decided(agg({ op: 'eq' }), { count: 6, leavesAt: 100 }).wakeAt).toBe(100)
+describe('the instant at which time alone changes the answer', () => {
+  const orders = [1, 2, 3, 4, 5, 6, 7].map((days) => event(START - days * DAY)).reverse()
+
+  test('is when the event leaves that makes the difference, not the first that leaves', () => {
+    // Seven orders, more than five: it ends when the second oldest, six days old, leaves.
+    expect(decided(agg({}), orders)).toEqual({ holds: true, until: START + 24 * DAY })
+    expect(decided(agg({ op: 'lt', value: 2 }), orders)).toEqual({ holds: false, until: START + 28 * DAY })
+    expect(decided(agg({ op: 'gt', value: 7 }), orders)).toEqual({ holds: false, until: NEVER })
   })
 
-  test('an event that is dated ahead always counts when it is due', () => {
-    expect(decided(agg({}), { count: 3, leavesAt: 50, entersAt: 100 }).wakeAt).toBe(100)
-    expect(decided(agg({}), { count: 9, leavesAt: 200, entersAt: 100 }).wakeAt).toBe(100)
+  test('is when an event comes due that is dated ahead', () => {
+    const ahead = [...orders.slice(2), event(START + 60_000)]
+    expect(decided(agg({}), ahead)).toEqual({ holds: false, until: START + 60_000 })
   })
 
-  test('a sum that is too low waits: a refund may leave', () => {
+  test('a sum that is too low waits for a refund to leave', () => {
     const sum = agg({ agg: 'sum', prop: 'qty', value: 5 })
-    expect(decided(sum, { count: 1, valued: 1, sum: '3', leavesAt: 100 }).wakeAt).toBe(100)
+    expect(decided(sum, quantities(-9, 6)).until).toBe(START + 28 * DAY)
+    expect(decided(sum, quantities(1, 2)).until).toBe(NEVER)
   })
 
-  test('the earliest of all conditions counts', () => {
-    const plan = compileRule(
-      parseRule({ match: { k: 'any', of: [agg({ op: 'lt' }), agg({ event: 'Viewed', op: 'lt' })] } }),
-    )
-    const scans = new Map(plan.scans.map((scan, i) => [scan.key, { ...EMPTY_SCAN, leavesAt: 300 - i * 100 }]))
-    expect(decide(plan, scans, {})).toEqual({ member: true, wakeAt: 200 })
+  test('all that is false must turn before all can be true, and no sooner', () => {
+    const not = (of: unknown) => ({ k: 'not', of })
+    const few = (value: number) => not(agg({ op: 'gte', value }))
+    // Fewer than seven from 23 days on, fewer than five from 25 on.
+    expect(decided({ k: 'all', of: [few(7), few(5)] }, orders)).toEqual({
+      holds: false,
+      until: START + 25 * DAY,
+    })
+    expect(decided({ k: 'any', of: [few(7), few(5)] }, orders).until).toBe(START + 23 * DAY)
+    const never = { k: 'trait', path: 'country', op: 'eq', value: 'JP' }
+    expect(decided({ k: 'all', of: [few(7), never] }, orders).until).toBe(NEVER)
+    expect(decided({ k: 'atLeast', n: 2, of: [few(7), few(6), never] }, orders).until).toBe(START + 24 * DAY)
   })
+
+  test('a change that was not looked at in time is found at its instant', () => {
+    const plan = compileRule(parseRule({ match: agg({}) }))
+    const facts = factsOf(plan, orders)
+    expect(lastChange(plan, facts, START, START + 60 * DAY)).toBe(START + 24 * DAY)
+    expect(lastChange(plan, facts, START, START + 24 * DAY - 1)).toBeUndefined()
+  })
+})
+
+/** As store/histories.ts gives them. */
+function occurrenceOf({ properties, value, currency, ...rest }: OracleEvent): Occurrence {
+  return { ...rest, value: value ?? null, currency: currency ?? null, props: properties }
+}
+
+/** Days on which clocks are changed, one by half an hour, two at midnight; one that Apia left out; a leap day. */
+const DAYS = [
+  START,
+  Date.UTC(2026, 9, 25, 1),
+  Date.UTC(2026, 3, 4, 15),
+  Date.UTC(2018, 10, 4, 3),
+  Date.UTC(2018, 1, 18, 2),
+  Date.UTC(2011, 11, 30, 10),
+  Date.UTC(2028, 1, 29, 12),
+]
+
+test('every rule is what its plain meaning says, from change to change, and never changes in between', () => {
+  const hours = fc.integer({ min: -30, max: 60 })
+  let changes = 0
+  fc.assert(
+    fc.property(ruleNode, life, traits, hours, fc.constantFrom(...DAYS), (match, lives, known, hour, day) => {
+      const events = lives.map((one) => ({ ...one, time: one.time - START + day }))
+      const plan = compileRule(parseRule({ match }))
+      const rule = { match }
+      const firstSeen = day - 48 * HOUR
+      const person = { traits: known, events, profileId: 7, firstSeen }
+      const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
+      const inputs = pickInputs(plan.inputs, indexEvents(sorted))
+      const facts: Facts = { profileId: 7, traits: known, firstMs: firstSeen, inputs }
+      let at = day + hour * HOUR
+      for (let step = 0; step < 6; step++) {
+        const { holds, until } = decide(plan, facts, at)
+        expect(holds, `at ${new Date(at).toISOString()}`).toBe(isMember(rule, person, at))
+        // What is between now and then is as now: a millisecond later, in the midst, a millisecond before.
+        const end = Math.min(until, at + 40 * DAY)
+        for (const between of [
+          at + 1,
+          at + Math.floor((end - at) / 3),
+          at + Math.floor((end - at) / 2),
+          end - 1,
+        ])
+          if (between > at && between < end)
+            expect(holds, `until ${new Date(end).toISOString()}, at ${new Date(between).toISOString()}`).toBe(
+              isMember(rule, person, between),
+            )
+        if (until > day + 400 * DAY) break
+        if (decide(plan, facts, until).holds !== holds) changes += 1
+        at = until
+      }
+    }),
+    { numRuns: Number(process.env.MILLRACE_RUNS ?? 3000) },
+  )
+  expect(changes).toBeGreaterThan(150)
 })
 
 test('all, any, not and at least are what they say', () => {
@@ -138,7 +243,7 @@ test('all, any, not and at least are what they say', () => {
     { k: 'trait', path: 'a', op: 'exists' },
     { k: 'trait', path: 'b', op: 'exists' },
   ]
-  const holds = (match: unknown) => decided(match, {}, { a: 1 }).member
+  const holds = (match: unknown) => decided(match, [], { a: 1 }).holds
   expect(holds({ k: 'all', of: [yes, yes] })).toBe(true)
   expect(holds({ k: 'all', of: [yes, no] })).toBe(false)
   expect(holds({ k: 'any', of: [no, yes] })).toBe(true)

@@ -1,13 +1,14 @@
 // A rule is refused with the path of its fault, and what is taken comes back as it was.
 import fc from 'fast-check'
+import { Compile } from 'typebox/compile'
 import { describe, expect, test } from 'vitest'
 import { parseDuration } from '../../../domain/segments/durations.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
 import { checkRule } from '../../../domain/segments/version.ts'
 import { MillraceError } from '../../../runtime/errors.ts'
-import { RULE_LIMITS } from '../../../schema/rule.ts'
-import { ruleNode } from '../../support/random-segments.ts'
+import { RULE_LIMITS, RuleSchema } from '../../../schema/rule.ts'
+import { ruleNode } from '../../support/random-rules.ts'
 
 const DAYS = { k: 'rolling', last: 'P30D' }
 const count = { k: 'agg', event: 'Viewed', agg: 'count', window: DAYS, op: 'gt', value: 5 }
@@ -90,6 +91,43 @@ describe('a refusal names the path', () => {
       { match: { ...count, where: [{ prop: 'sku', op: 'eq', value: 'x', key: 1 }] } },
     ],
     ['rule.match.where', { match: { ...count, where: {} } }],
+    ['rule.match.value', { match: { ...trait, type: 'number' } }],
+    ['rule.match.orMissing', { match: { ...trait, orMissing: true } }],
+    ['rule.match.value', { match: { k: 'date', path: 'born', op: 'within', value: 'P1Y' } }],
+    ['rule.match.value', { match: { k: 'date', path: 'born', op: 'before', value: 'P1D' } }],
+    ['rule.match.tz', { match: { k: 'anniversary', path: 'born', tz: 'Berlin' } }],
+    ['rule.match.offset', { match: { k: 'anniversary', path: 'born', offset: 400 } }],
+    ['rule.match', { match: { k: 'geo', path: 'home' } }],
+    ['rule.match.circle.lat', { match: { k: 'geo', path: 'home', circle: { lat: 91, lon: 0, metres: 1 } } }],
+    [
+      'rule.match.box.north',
+      { match: { k: 'geo', path: 'home', box: { south: 1, west: 0, north: 0, east: 1 } } },
+    ],
+    ['rule.match.countries[0]', { match: { k: 'geo', path: 'country', countries: ['Japan'] } }],
+    ['rule.match.to', { match: { k: 'sample', salt: 'a', from: 5, to: 4 } }],
+    ['rule.match.prop', { match: { ...count, agg: 'distinct' } }],
+    ['rule.match.window.to', { match: { ...count, window: { k: 'between', from: 'P7D', to: 'P1D' } } }],
+    ['rule.match.window.unit', { match: { ...count, window: { k: 'calendar', unit: 'hour' } } }],
+    ['rule.match.window.tz.trait', { match: { ...count, window: { k: 'calendar', unit: 'day', tz: {} } } }],
+    [
+      'rule.match.pick',
+      { match: { k: 'pick', event: 'x', pick: 'middle', prop: 'a', window: DAYS, op: 'exists' } },
+    ],
+    ['rule.match.ago', { match: { k: 'time', event: 'x', pick: 'last', op: 'within', ago: '30 days' } }],
+    [
+      'rule.match.requireProfileAge',
+      { match: { k: 'absence', event: 'x', window: { k: 'lifetime' }, requireProfileAge: true } },
+    ],
+    ['rule.match.steps', { match: { k: 'seq', window: DAYS, steps: [] } }],
+    ['rule.match.steps[0]', { match: { k: 'seq', window: DAYS, steps: [{ event: 'x', within: 'P1D' }] } }],
+    [
+      'rule.match.steps[1].same',
+      { match: { k: 'seq', window: DAYS, steps: [{ event: 'x' }, { event: 'y', same: [] }] } },
+    ],
+    [
+      'rule.match.none.within',
+      { match: { k: 'seq', window: DAYS, steps: [{ event: 'x' }], none: { event: 'y' } } },
+    ],
   ])('%s of %j', (field, input) => {
     const refusal = refusalOf(input)
     expect(refusal.field).toBe(field)
@@ -159,15 +197,37 @@ describe('what is taken', () => {
     )
   })
 
-  test('compiles so that counts and sums of the same events share one scan', () => {
+  test('compiles so that conditions on the same events share one input, which reaches as far as any of them', () => {
     const plan = compileRule(parseRule({ match: { k: 'all', of: [sum, count] } }))
-    expect(plan.scans).toHaveLength(1)
-    expect(plan.leaves.map((leaf) => leaf.k === 'agg' && leaf.scan)).toEqual([
-      plan.scans[0]?.key,
-      plan.scans[0]?.key,
+    expect(plan.inputs).toEqual([
+      { type: 'track', event: 'Viewed', where: [], props: [], lastMs: 30 * 86_400_000 },
     ])
-    const other = { ...count, window: { k: 'rolling', last: 'P7D' } }
-    expect(compileRule(parseRule({ match: { k: 'all', of: [sum, other] } })).scans).toHaveLength(2)
+    const longer = { ...count, window: { k: 'rolling', last: 'P60D' } }
+    expect(compileRule(parseRule({ match: { k: 'all', of: [count, longer] } })).inputs).toMatchObject([
+      { lastMs: 60 * 86_400_000 },
+    ])
+    const always = { ...count, window: { k: 'lifetime' } }
+    expect(compileRule(parseRule({ match: { k: 'all', of: [count, always] } })).inputs[0]).not.toHaveProperty(
+      'lastMs',
+    )
+    const other = { ...count, where: [{ prop: 'sku', op: 'exists' }] }
+    expect(compileRule(parseRule({ match: { k: 'all', of: [sum, other] } })).inputs).toHaveLength(2)
+  })
+
+  test('fits the published schema, and what the schema refuses is refused here', () => {
+    const schema = Compile(RuleSchema)
+    fc.assert(fc.property(ruleNode, (match) => schema.Check({ match })))
+    fc.assert(
+      fc.property(ruleNode, fc.string(), fc.jsonValue(), (match, key, value) => {
+        const changed = { match: { ...match, [key]: value } }
+        try {
+          parseRule(changed)
+        } catch {
+          return
+        }
+        expect(schema.Check(JSON.parse(JSON.stringify(changed)))).toBe(true)
+      }),
+    )
   })
 })
 

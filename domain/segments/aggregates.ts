@@ -1,0 +1,138 @@
+// Counts and amounts of a person's events in a window, exactly, and the exact instant at which time alone changes what
+// they say: the window is moved from event to event until it does. Pure.
+import type { Aggregate } from '../../schema/rule.ts'
+import { compareNumber, type Decimal, decimal, holdsFor, openTotal } from './decimals.ts'
+import type { Facts, Occurrence } from './facts.ts'
+import type { AggLeaf } from './plan.ts'
+import { NEVER, type Timed } from './timed.ts'
+import { slide, untilChange } from './windows.ts'
+
+export function evaluateAggregate(leaf: AggLeaf, facts: Facts, atMs: number): Timed {
+  const events = facts.inputs[leaf.input] ?? []
+  const threshold = decimal(leaf.value)
+  const gauge = openGauge(leaf)
+  const window = slide(leaf.window, events, facts, gauge)
+  window.moveTo(atMs)
+  const holdsNow = () => {
+    const order = gauge.compare(threshold)
+    return order !== undefined && holdsFor(order, leaf.op)
+  }
+  const holds = holdsNow()
+  const onlyLeaves = window.to === events.length
+  // A count that is too low does not grow by what leaves.
+  const isCount = leaf.agg === 'count' || leaf.agg === 'distinct'
+  if (
+    onlyLeaves &&
+    isCount &&
+    (holds ? leaf.op === 'lt' || leaf.op === 'lte' : leaf.op === 'gt' || leaf.op === 'gte')
+  )
+    return { holds, until: NEVER }
+  return untilChange(window, holdsNow)
+}
+
+type Gauge = {
+  enter(event: Occurrence): void
+  leave(event: Occurrence): void
+  /** Sign of the aggregate minus the threshold; undefined where it has no value. */
+  compare(threshold: Decimal): number | undefined
+}
+
+function openGauge(leaf: AggLeaf): Gauge {
+  switch (leaf.agg) {
+    case 'count':
+      return countGauge()
+    case 'distinct':
+      return distinctGauge(leaf.prop)
+    case 'sum':
+    case 'avg':
+      return totalGauge(leaf, leaf.agg)
+    case 'min':
+    case 'max':
+      return extremeGauge(leaf, leaf.agg)
+  }
+}
+
+function countGauge(): Gauge {
+  let count = 0
+  return {
+    enter: () => {
+      count += 1
+    },
+    leave: () => {
+      count -= 1
+    },
+    compare: (threshold) => compareNumber(count, threshold),
+  }
+}
+
+/** Different values of a property, whatever their type; a list or an object is one value. */
+function distinctGauge(prop: string): Gauge {
+  const counts = new Map<string, number>()
+  const change = (event: Occurrence, by: 1 | -1) => {
+    const value = event.props[prop]
+    if (value === undefined || value === null) return
+    const key = JSON.stringify(value)
+    const count = (counts.get(key) ?? 0) + by
+    if (count === 0) counts.delete(key)
+    else counts.set(key, count)
+  }
+  return {
+    enter: (event) => change(event, 1),
+    leave: (event) => change(event, -1),
+    compare: (threshold) => compareNumber(counts.size, threshold),
+  }
+}
+
+function totalGauge(leaf: AggLeaf, agg: 'sum' | 'avg'): Gauge {
+  const total = openTotal()
+  let valued = 0
+  return {
+    enter(event) {
+      const value = amountOf(leaf, event)
+      if (value === undefined) return
+      total.add(value)
+      valued += 1
+    },
+    leave(event) {
+      const value = amountOf(leaf, event)
+      if (value === undefined) return
+      total.remove(value)
+      valued -= 1
+    },
+    compare(threshold) {
+      if (agg === 'sum') return total.compare(threshold)
+      // sum / n <op> value is sum <op> value × n, without dividing.
+      return valued === 0 ? undefined : total.compare(threshold, valued)
+    },
+  }
+}
+
+/** The smallest or largest of what is in the window: those that a later one has not outdone, oldest first. */
+function extremeGauge(leaf: AggLeaf, agg: Extract<Aggregate, 'min' | 'max'>): Gauge {
+  const sign = agg === 'min' ? 1 : -1
+  const queue: { event: Occurrence; value: number }[] = []
+  let first = 0
+  return {
+    enter(event) {
+      const value = amountOf(leaf, event)
+      if (value === undefined) return
+      while (queue.length > first && sign * ((queue.at(-1)?.value ?? 0) - value) > 0) queue.pop()
+      queue.push({ event, value })
+    },
+    leave(event) {
+      if (queue[first]?.event === event) first += 1
+    },
+    compare(threshold) {
+      const best = queue[first]
+      return best === undefined ? undefined : compareNumber(best.value, threshold)
+    },
+  }
+}
+
+/** The purchase value in minor units, or a number in the properties. */
+function amountOf(leaf: AggLeaf, event: Occurrence): number | undefined {
+  if (leaf.currency !== '')
+    return event.currency === leaf.currency && event.value !== null ? event.value : undefined
+  const value = event.props[leaf.prop]
+  return typeof value === 'number' ? value : undefined
+}

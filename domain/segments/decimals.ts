@@ -1,0 +1,94 @@
+// Exact decimals: amounts are added and compared as they are written, never as binary fractions. Whole numbers stay
+// plain numbers as long as they are exact, which nearly all are. Pure.
+import type { Comparison } from '../../schema/rule.ts'
+
+/** digits / 10^SCALE. */
+type Scaled = bigint
+const SCALE = 20
+const UNIT = 10n ** BigInt(SCALE)
+
+/** A threshold, ready to be compared with. */
+export type Decimal = { whole: number | undefined; scaled: Scaled }
+
+export function decimal(text: string): Decimal {
+  const whole = Number(text)
+  return { whole: Number.isSafeInteger(whole) ? whole : undefined, scaled: scaledOf(text) }
+}
+
+/** -1, 0 or 1; exact for any length. */
+export function compareDecimals(a: string, b: string): number {
+  const [left, right] = [scaledOf(a), scaledOf(b)]
+  return left === right ? 0 : left > right ? 1 : -1
+}
+
+function scaledOf(text: string): Scaled {
+  const plain = /e/i.test(text) ? withoutExponent(Number(text)) : text
+  const [whole = '0', fraction = ''] = plain.replace('+', '').split('.')
+  return BigInt(`${whole}${fraction.slice(0, SCALE).padEnd(SCALE, '0')}`)
+}
+
+/** A number that JavaScript writes with an exponent: large ones are whole, small ones lie below the last digit kept. */
+function withoutExponent(value: number): string {
+  return Math.abs(value) >= 1 ? BigInt(value).toString() : value.toFixed(SCALE)
+}
+
+/** A sum that values are added to and taken from. */
+export type Total = {
+  add(value: number): void
+  remove(value: number): void
+  /** Sign of the sum minus `times` × the threshold. */
+  compare(threshold: Decimal, times?: number): number
+}
+
+export function openTotal(): Total {
+  let whole: number | undefined = 0
+  let scaled: Scaled = 0n
+  const change = (value: number, sign: 1 | -1) => {
+    if (whole !== undefined) {
+      const next: number = whole + sign * value
+      if (Number.isSafeInteger(value) && Number.isSafeInteger(next)) {
+        whole = next
+        return
+      }
+      scaled = BigInt(whole) * UNIT
+      whole = undefined
+    }
+    scaled += BigInt(sign) * scaledOf(String(value))
+  }
+  return {
+    add: (value) => change(value, 1),
+    remove: (value) => change(value, -1),
+    compare(threshold, times = 1) {
+      if (whole !== undefined && threshold.whole !== undefined) {
+        const wanted = threshold.whole * times
+        if (Number.isSafeInteger(wanted)) return Math.sign(whole - wanted)
+      }
+      const sum = whole === undefined ? scaled : BigInt(whole) * UNIT
+      const wanted = threshold.scaled * BigInt(times)
+      return sum === wanted ? 0 : sum > wanted ? 1 : -1
+    },
+  }
+}
+
+export function compareNumber(value: number, threshold: Decimal): number {
+  if (threshold.whole !== undefined && Number.isSafeInteger(value)) return Math.sign(value - threshold.whole)
+  const scaled = scaledOf(String(value))
+  return scaled === threshold.scaled ? 0 : scaled > threshold.scaled ? 1 : -1
+}
+
+export function holdsFor(order: number, op: Comparison): boolean {
+  switch (op) {
+    case 'gt':
+      return order > 0
+    case 'gte':
+      return order >= 0
+    case 'lt':
+      return order < 0
+    case 'lte':
+      return order <= 0
+    case 'eq':
+      return order === 0
+    case 'ne':
+      return order !== 0
+  }
+}

@@ -1,0 +1,54 @@
+// What is known of a person when a plan is asked: traits, and the events that its inputs name. Read by store/histories.ts,
+// looked at by the leaves. Pure types, and how an input picks its own events.
+import { conditionHolds } from './conditions.ts'
+import type { Input } from './plan.ts'
+
+/** One event as leaves see it. */
+export type Occurrence = {
+  type: string
+  name: string
+  /** ms since the epoch. */
+  time: number
+  /** The purchase value in minor units of its currency. */
+  value: number | null
+  currency: string | null
+  /** Those properties that some input asks for. */
+  props: Record<string, unknown>
+}
+
+export type Facts = {
+  profileId: number
+  traits: Record<string, unknown>
+  /** First event, ms. */
+  firstMs: number
+  /** By input of the plan, ascending by time; with events dated ahead. */
+  inputs: Occurrence[][]
+}
+
+/** The events of somebody by type and name, and of every type but `track` all of them under the empty name. */
+export type EventIndex = Map<string, Occurrence[]>
+
+export function indexEvents(events: Occurrence[]): EventIndex {
+  const index: EventIndex = new Map()
+  const add = (key: string, event: Occurrence) => {
+    const known = index.get(key)
+    if (known === undefined) index.set(key, [event])
+    else known.push(event)
+  }
+  for (const event of events) {
+    add(`${event.type} ${event.name}`, event)
+    if (event.type !== 'track' && event.name !== '') add(`${event.type} `, event)
+  }
+  return index
+}
+
+const NONE: Occurrence[] = []
+
+/** The events of each input, in the order they have in the index. */
+export function pickInputs(inputs: Input[], index: EventIndex): Occurrence[][] {
+  return inputs.map(({ type, event, where }) => {
+    const named = index.get(`${type} ${event}`) ?? NONE
+    if (where.length === 0 || named.length === 0) return named
+    return named.filter(({ props }) => where.every((filter) => conditionHolds(props[filter.prop], filter)))
+  })
+}

@@ -1,0 +1,125 @@
+// A window over events that are ascending by time, and how it moves with the instant that is asked for: what enters, what
+// leaves, and when it changes next without new data. Pure.
+import type { Zone } from '../../schema/rule.ts'
+import { isZone, startOfUnit } from './calendar.ts'
+import { valueAt } from './conditions.ts'
+import type { Facts, Occurrence } from './facts.ts'
+import type { PlanWindow } from './plan.ts'
+import { NEVER, type Timed } from './timed.ts'
+
+/** Events with after < time <= upTo. */
+export type Span = { after: number; upTo: number }
+
+export function spanAt(window: PlanWindow, atMs: number, facts: Facts): Span {
+  switch (window.k) {
+    case 'rolling':
+      return { after: atMs - window.lastMs, upTo: atMs }
+    case 'between':
+      return { after: atMs - window.toMs, upTo: atMs - window.fromMs }
+    case 'absolute':
+      return { after: window.afterMs, upTo: Math.min(window.upToMs, atMs) }
+    case 'lifetime':
+      return { after: Number.NEGATIVE_INFINITY, upTo: atMs }
+    case 'calendar': {
+      const { offset = 0, count = 1 } = window
+      const start = calendarStart(window, atMs, facts, offset - count + 1)
+      const end = calendarStart(window, atMs, facts, offset + 1)
+      return { after: start - 1, upTo: Math.min(end - 1, atMs) }
+    }
+  }
+}
+
+function calendarStart(
+  window: Extract<PlanWindow, { k: 'calendar' }>,
+  atMs: number,
+  facts: Facts,
+  by: number,
+): number {
+  const { weekStart } = window
+  const zone = zoneOf(window.tz, facts)
+  return startOfUnit(atMs, window.unit, { zone, by, ...(weekStart === undefined ? {} : { weekStart }) })
+}
+
+/** UTC where none is said, and for whoever's trait names none. */
+export function zoneOf(tz: Zone | undefined, facts: Facts): string {
+  if (tz === undefined) return 'UTC'
+  const name = typeof tz === 'string' ? tz : valueAt(facts.traits, tz.trait)
+  return typeof name === 'string' && isZone(name) ? name : 'UTC'
+}
+
+/** Moves forward over the events; `enter` and `leave` are told each of them once. */
+export type Slide = {
+  /** The events in it: from the one of this index up to, and without, the other. */
+  readonly from: number
+  readonly to: number
+  moveTo(atMs: number): void
+  /** The next instant after the one it stands at, at which an event enters or leaves; NEVER when none will. */
+  next(): number
+}
+
+export function slide(
+  window: PlanWindow,
+  events: Occurrence[],
+  facts: Facts,
+  on: { enter(event: Occurrence): void; leave(event: Occurrence): void },
+): Slide {
+  let from = 0
+  let to = 0
+  let at = Number.NEGATIVE_INFINITY
+  const timeOf = (index: number) => events[index]?.time ?? NEVER
+  return {
+    get from() {
+      return from
+    },
+    get to() {
+      return to
+    },
+    moveTo(atMs) {
+      at = atMs
+      const { after, upTo } = spanAt(window, atMs, facts)
+      // What lies before the window never counts again: it is passed over without being told.
+      while (from === to && timeOf(to) <= after) {
+        from += 1
+        to += 1
+      }
+      while (timeOf(to) <= upTo) {
+        const event = events[to]
+        to += 1
+        if (event !== undefined) on.enter(event)
+      }
+      while (from < to && timeOf(from) <= after) {
+        const event = events[from]
+        from += 1
+        if (event !== undefined) on.leave(event)
+      }
+    },
+    next() {
+      const entering = timeOf(to)
+      switch (window.k) {
+        case 'rolling':
+          return Math.min(from < to ? timeOf(from) + window.lastMs : NEVER, entering)
+        case 'between':
+          return Math.min(from < to ? timeOf(from) + window.toMs : NEVER, entering + window.fromMs)
+        case 'absolute':
+          return entering > window.upToMs ? NEVER : Math.max(entering, at + 1)
+        case 'lifetime':
+          return entering
+        case 'calendar': {
+          if (from === to && entering === NEVER) return NEVER
+          const boundary = calendarStart(window, at, facts, 1)
+          return entering > at ? Math.min(entering, boundary) : boundary
+        }
+      }
+    },
+  }
+}
+
+/** Moves a window that stands at the instant asked for from change to change, until `holdsNow` says something else. */
+export function untilChange(window: Slide, holdsNow: () => boolean): Timed {
+  const holds = holdsNow()
+  for (let next = window.next(); next !== NEVER; next = window.next()) {
+    window.moveTo(next)
+    if (holdsNow() !== holds) return { holds, until: next }
+  }
+  return { holds, until: NEVER }
+}

@@ -1,0 +1,174 @@
+// The events that plans ask for, of the people of a pass: one statement for those of which only times and values matter,
+// and one for those with properties, however many segments there are. Uses the events' key (profile_id, event_id, time, …);
+// the bucket range of the shard prunes partitions, each person's first and last event the weeks.
+import type { AskedEvent } from '../domain/segments/asked.ts'
+import type { Occurrence } from '../domain/segments/facts.ts'
+import type { Input } from '../domain/segments/plan.ts'
+import { intArray, textArray } from './arrays.ts'
+import type { Queryable } from './sql.ts'
+
+/** Somebody and the times of their first and last event (ms): outside of them there is nothing to look for. */
+export type Remembered = { profileId: number; firstMs: number; lastMs: number }
+/** `asOfMs` = the earliest instant that is asked for: how far back inputs reach is counted from it. */
+export type HistoryScope = { people: Remembered[]; bucketFrom: number; bucketTo: number; asOfMs: number }
+
+/** Numbers of event names, by type and name as they are asked for. */
+export type EventIds = Map<string, NamedEvent[]>
+export type NamedEvent = { eventId: number; type: string; name: string }
+
+export function keyOf({ type, event }: AskedEvent): string {
+  return `${type}\u0000${event}`
+}
+
+/** Numbers of the event names; a page, screen or identify condition without a name means all of that type. */
+export async function readEventIds(sql: Queryable, asked: AskedEvent[]): Promise<EventIds> {
+  const rows = await sql<{ type: string; event: string; event_ids: number[]; names: string[] }[]>`
+    select wanted.type, wanted.event, array_agg(n.event_id) as event_ids, array_agg(n.name) as names
+    from (
+      select distinct type, event
+      from unnest(${textArray(asked.map((one) => one.type))}::text[], ${textArray(asked.map((one) => one.event))}::text[]) as w (type, event)
+    ) wanted
+    join event_names n on n.type = wanted.type and (n.name = wanted.event or (wanted.event = '' and wanted.type <> 'track'))
+    group by wanted.type, wanted.event`
+  return new Map(
+    rows.map(({ type, event, event_ids, names }) => [
+      keyOf({ type, event }),
+      event_ids.map((eventId, i) => ({ eventId, type, name: names[i] ?? '' })),
+    ]),
+  )
+}
+
+/** Events of everybody who has any of those that `inputs` name, ascending by time. `eventIds` = those of the inputs. */
+export async function readHistories(
+  sql: Queryable,
+  inputs: Input[],
+  scope: HistoryScope,
+  eventIds: EventIds,
+): Promise<Map<number, Occurrence[]>> {
+  const histories = new Map<number, Occurrence[]>()
+  if (scope.people.length === 0) return histories
+  for (const group of groupsOf(inputs, eventIds, scope.asOfMs)) await readGroup(sql, group, scope, histories)
+  for (const events of histories.values()) sortByTime(events)
+  return histories
+}
+
+type Group = { named: Map<number, NamedEvent>; props: string[]; sinceMs: number | undefined }
+
+/** Events without properties, and those with: each number is in one of the two. */
+function groupsOf(inputs: Input[], eventIds: EventIds, asOfMs: number): Group[] {
+  const plain: Group = { named: new Map(), props: [], sinceMs: asOfMs }
+  const rich: Group = { named: new Map(), props: [], sinceMs: asOfMs }
+  const idsOf = (input: Input) => eventIds.get(keyOf(input)) ?? []
+  const withProps = new Set(
+    inputs
+      .filter((input) => input.props.length > 0)
+      .flatMap((input) => idsOf(input).map((one) => one.eventId)),
+  )
+  for (const input of inputs) {
+    for (const one of idsOf(input)) {
+      const group = withProps.has(one.eventId) ? rich : plain
+      group.named.set(one.eventId, one)
+      for (const prop of input.props) if (!group.props.includes(prop)) group.props.push(prop)
+      if (input.lastMs === undefined) group.sinceMs = undefined
+      else if (group.sinceMs !== undefined) group.sinceMs = Math.min(group.sinceMs, asOfMs - input.lastMs)
+    }
+  }
+  return [plain, rich].filter((group) => group.named.size > 0)
+}
+
+type Row = {
+  profile_id: number
+  event_ids: string
+  times: string
+  amounts: string
+  currencies: string
+  props: unknown[][] | null
+}
+
+/**
+ * Lateral with an aggregate inside: always one look into the key a person, in the partitions of its bucket only. As a plain
+ * join the planner reads whole partitions while their statistics are not there yet. Columns come as the texts of arrays, which
+ * cost a fifth of rows.
+ */
+async function readGroup(
+  sql: Queryable,
+  { named, props, sinceMs }: Group,
+  { people, bucketFrom, bucketTo }: HistoryScope,
+  into: Map<number, Occurrence[]>,
+): Promise<void> {
+  const wanted = props.map((prop) => sql`, e.properties -> ${prop}`)
+  const rows = await sql<Row[]>`
+    select ids.profile_id, found.*
+    from unnest(${intArray(people.map((one) => one.profileId))}::bigint[],
+      ${intArray(people.map((one) => one.firstMs))}::bigint[], ${intArray(people.map((one) => one.lastMs))}::bigint[])
+      as ids (profile_id, first_ms, last_ms)
+    cross join lateral (
+      select array_agg(e.event_id)::text as event_ids,
+        array_agg(round(date_part('epoch', e.time) * 1000)::bigint)::text as times,
+        array_agg(e.value)::text as amounts,
+        array_agg(e.currency)::text as currencies,
+        ${props.length === 0 ? sql`null::json` : sql`json_agg(json_build_array(null${wanted}))`} as props
+      from events e
+      where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
+        and e.event_id = any(${intArray([...named.keys()])}::smallint[])
+        and e.bucket between ${bucketFrom} and ${bucketTo}
+        and e.time >= at_ms(ids.first_ms) and e.time < at_ms(ids.last_ms + 1)
+        ${sinceMs === undefined ? sql`` : sql`and e.time > at_ms(${sinceMs})`}
+    ) found
+    where found.event_ids is not null`
+  for (const row of rows) {
+    const events = occurrencesOf(row, named, props)
+    const known = into.get(row.profile_id)
+    if (known === undefined) into.set(row.profile_id, events)
+    else for (const event of events) known.push(event)
+  }
+}
+
+const NO_PROPS: Record<string, unknown> = Object.freeze({})
+
+function occurrencesOf(row: Row, named: Map<number, NamedEvent>, props: string[]): Occurrence[] {
+  const times = itemsOf(row.times)
+  const amounts = itemsOf(row.amounts)
+  const currencies = itemsOf(row.currencies)
+  return itemsOf(row.event_ids).flatMap((eventId, i) => {
+    const name = named.get(Number(eventId))
+    if (name === undefined) return []
+    const amount = amounts[i]
+    const currency = currencies[i]
+    const found = row.props?.[i]
+    return {
+      type: name.type,
+      name: name.name,
+      time: Number(times[i]),
+      value: amount === undefined || amount === 'NULL' ? null : Number(amount),
+      currency: currency === undefined || currency === 'NULL' ? null : currency,
+      props: found === undefined ? NO_PROPS : propsOf(props, found),
+    }
+  })
+}
+
+/** The text form of an array of numbers or currency codes, which need no quotes. */
+function itemsOf(text: string): string[] {
+  return text.slice(1, -1).split(',')
+}
+
+function propsOf(names: string[], found: unknown[]): Record<string, unknown> {
+  const props: Record<string, unknown> = {}
+  for (const [i, name] of names.entries()) {
+    const value = found[i + 1]
+    if (value !== undefined && value !== null) props[name] = value
+  }
+  return props
+}
+
+/** They come partition by partition and name by name, each of these in order. */
+function sortByTime(events: Occurrence[]): void {
+  let last = Number.NEGATIVE_INFINITY
+  for (const { time } of events) {
+    if (time < last) {
+      events.sort((a, b) => a.time - b.time)
+      return
+    }
+    last = time
+  }
+}

@@ -1,0 +1,71 @@
+// Random people for the segment oracle: times fall on a grid of hours and one millisecond beside it, so that many events
+// lie exactly on the edge of a window.
+import fc from 'fast-check'
+import type { Scalar } from '../../schema/rule.ts'
+import type { OracleEvent } from './segment-oracle.ts'
+
+export const HOUR = 3_600_000
+export const START = Date.UTC(2026, 10, 18, 12)
+
+/** Traits, properties and the values of rules are of these. */
+export const texts = ['a', 'B', 'ab', 'Ä', 'z🎉', '🎉', '', 'a.b', "o'x"]
+
+/** From a day before START to a few minutes after it, often on the grid or a millisecond beside it. */
+const eventTime = fc
+  .record({ hours: fc.integer({ min: -24, max: 0 }), beside: fc.constantFrom(0, 0, -1, 1, 240_000) })
+  .map(({ hours, beside }) => START + hours * HOUR + beside)
+
+export const life: fc.Arbitrary<OracleEvent[]> = fc.array(
+  fc
+    .record({
+      call: fc.constantFrom(
+        { type: 'track', name: 'Order Completed' },
+        { type: 'track', name: 'Order Completed' },
+        { type: 'track', name: 'Viewed' },
+        { type: 'page', name: 'Home' },
+      ),
+      time: eventTime,
+      cents: fc.constantFrom(0, 500, 1000, 1250, 1999, 3000),
+      currency: fc.constantFrom('USD', 'USD', 'EUR'),
+      properties: fc.record(
+        {
+          sku: fc.oneof(fc.constantFrom(...texts), fc.constant(null), fc.integer({ min: 0, max: 2 })),
+          qty: fc.oneof(fc.constantFrom<unknown>(0, 1, 2, 2.5, 10, -3, '2', null, true)),
+          tags: fc.array(fc.constantFrom<Scalar>('a', 'B', 1), { maxLength: 3 }),
+        },
+        { requiredKeys: [] },
+      ),
+    })
+    .map(({ call, time, cents, currency, properties }) => ({
+      ...call,
+      time,
+      ...(call.name === 'Order Completed' ? { value: cents, currency } : {}),
+      properties,
+    })),
+  { minLength: 1, maxLength: 10 },
+)
+
+export const traits = fc.record(
+  {
+    plan: fc.constantFrom(...texts),
+    age: fc.constantFrom<unknown>(0, 1, 2.5, 10, '10'),
+    tags: fc.array(fc.constantFrom<Scalar>('a', 'B', 1), { maxLength: 3 }),
+    vip: fc.boolean(),
+    born: fc.constantFrom('1990-11-18', '2000-02-29', '2026-11-19', '1985-11-17', 'soon', '2026-02-30'),
+    due: fc.constantFrom(
+      new Date(START + 3 * HOUR).toISOString(),
+      new Date(START - 2 * HOUR).toISOString(),
+      '2025-11-18T23:30:00+01:00',
+      '2026-11-19',
+    ),
+    zone: fc.constantFrom('Asia/Kolkata', 'America/New_York', 'Nowhere/Land'),
+    home: fc.constantFrom(
+      { lat: 52.4, lon: 13.06 },
+      { lat: 52.39, lon: 13.06 },
+      { lat: 0.1, lon: -179.8 },
+      { lat: 'x', lon: 1 },
+    ),
+    country: fc.constantFrom('jp', 'FR', 'DE', 7),
+  },
+  { requiredKeys: [] },
+)
