@@ -4,14 +4,17 @@ import pLimit from 'p-limit'
 import Type from 'typebox'
 import { BUCKET_RANGES, BUCKETS } from '../domain/buckets.ts'
 import { needsTraits } from '../domain/segments/asked.ts'
-import { decide } from '../domain/segments/decide.ts'
-import { indexEvents, pickInputs } from '../domain/segments/facts.ts'
+import { decide, factsFor } from '../domain/segments/decide.ts'
+import { indexEvents } from '../domain/segments/facts.ts'
 import type { Plan } from '../domain/segments/plan.ts'
+import { closureOf } from '../domain/segments/references.ts'
 import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
 import { profilesOfBuckets, readProfileStates } from '../store/memberships.ts'
+import { mustReferWell } from '../store/segment-references.ts'
+import { liveSegments } from '../store/segments.ts'
 import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
@@ -53,20 +56,35 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
       },
     },
     async (request) => {
-      const { plan } = checkRule(request.body.rule)
+      const { rule, plan } = checkRule(request.body.rule)
+      await mustReferWell(servers.home, '', rule)
       if (oneAtATime.pendingCount >= LIMITS.waiting)
         throw fail('overloaded', 'other previews are waiting already', { retryAfterS: 5 })
       return oneAtATime(async () => {
         const startedMs = clock.now()
-        const found = await preview(servers, plan, startedMs, () => clock.now() - startedMs > LIMITS.ms)
+        const tried = await tryPlan(servers.home, plan)
+        const found = await preview(servers, tried, startedMs, () => clock.now() - startedMs > LIMITS.ms)
         return { ...found, tookMs: clock.now() - startedMs }
       })
     },
   )
 }
 
-async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () => boolean) {
-  const eventIds = await readEventIds(servers.home, plan.inputs)
+/** A plan with those of the segments that it refers to, and the numbers of the events that they ask for. */
+type Tried = { plan: Plan; plans: ReadonlyMap<string, Plan>; all: Plan[]; eventIds: EventIds }
+
+async function tryPlan(sql: Sql, plan: Plan): Promise<Tried> {
+  const live = await liveSegments(sql)
+  const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
+  const all = closureOf(plan, plans)
+  const eventIds = await readEventIds(
+    sql,
+    all.flatMap((one) => one.inputs),
+  )
+  return { plan, plans, all, eventIds }
+}
+
+async function preview(servers: Servers, tried: Tried, asOfMs: number, isLate: () => boolean) {
   let members = 0
   let of = 0
   for (let from = 0; from < BUCKETS; from += RANGE_WIDTH) {
@@ -76,7 +94,7 @@ async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () 
       const profileIds = await profilesOfBuckets(servers, { ...range, afterProfileId, limit: SLICE })
       if (profileIds.length === 0) break
       if (of >= LIMITS.profiles || isLate()) return { members, of, complete: false }
-      members += await countFitting(servers.of(from), { plan, eventIds }, profileIds, range, asOfMs)
+      members += await countFitting(servers.of(from), tried, profileIds, range, asOfMs)
       of += profileIds.length
       afterProfileId = profileIds.at(-1)
     }
@@ -86,16 +104,17 @@ async function preview(servers: Servers, plan: Plan, asOfMs: number, isLate: () 
 
 async function countFitting(
   sql: Sql,
-  { plan, eventIds }: { plan: Plan; eventIds: EventIds },
+  { plan, plans, all, eventIds }: Tried,
   profileIds: number[],
   range: { from: number; to: number },
   asOfMs: number,
 ): Promise<number> {
-  const states = await readProfileStates(sql, profileIds, needsTraits(plan))
+  const states = await readProfileStates(sql, profileIds, all.some(needsTraits))
   const scope = { people: states, bucketFrom: range.from, bucketTo: range.to, asOfMs }
-  const histories = await readHistories(sql, plan.inputs, scope, eventIds)
-  return states.filter(({ profileId, traits, firstMs }) => {
-    const inputs = pickInputs(plan.inputs, indexEvents(histories.get(profileId) ?? []))
-    return decide(plan, { profileId, traits, firstMs, inputs }, asOfMs).holds
+  const inputs = all.flatMap((one) => one.inputs)
+  const histories = await readHistories(sql, inputs, scope, eventIds)
+  return states.filter((state) => {
+    const events = indexEvents(histories.get(state.profileId) ?? [])
+    return decide(plan, factsFor(plan, { ...state, events }, plans), asOfMs).holds
   }).length
 }

@@ -14,6 +14,7 @@ export const RULE_LIMITS = {
   textLength: 500,
   filters: 20,
   steps: 8,
+  segments: 8,
 } as const
 
 export const COMPARISONS = ['gt', 'gte', 'lt', 'lte', 'eq', 'ne'] as const
@@ -224,6 +225,12 @@ const SampleNode = object({
 })
 export type SampleNode = Static<typeof SampleNode>
 
+const SegmentNode = object({
+  k: Type.Literal('segment'),
+  segment: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,62}$', description: 'Slug of another segment' }),
+})
+export type SegmentNode = Static<typeof SegmentNode>
+
 const Node = Type.Ref('Node')
 const Language = Type.Module({
   Node: Type.Union([
@@ -240,6 +247,7 @@ const Language = Type.Module({
     AnniversaryNode,
     GeoNode,
     SampleNode,
+    SegmentNode,
     AggNode,
     PickNode,
     TimeNode,

@@ -2,6 +2,7 @@
 // edited rules without a restart.
 import { compileRule, PLAN_VERSION, type Plan } from '../domain/segments/plan.ts'
 import type { Rule } from '../schema/rule.ts'
+import { lockSegments, mustNotBeReferredTo, mustReferWell } from './segment-references.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 export type SegmentRow = {
@@ -22,6 +23,8 @@ export async function createSegment(
   segment: { slug: string; name: string } & NewVersion,
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
+    await lockSegments(tx)
+    await mustReferWell(tx, segment.slug, segment.rule)
     const [row] = await tx<{ segment_id: number }[]>`
       insert into segments (slug, name) values (${segment.slug}, ${segment.name})
       on conflict (slug) do nothing
@@ -39,9 +42,11 @@ export async function addVersion(
   version: NewVersion,
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
-    const [row] = await tx<{ live_version: number | null }[]>`
-      select live_version from segments where segment_id = ${segmentId} for update`
+    await lockSegments(tx)
+    const [row] = await tx<{ slug: string; live_version: number | null }[]>`
+      select slug, live_version from segments where segment_id = ${segmentId} for update`
     if (row === undefined) return undefined
+    await mustReferWell(tx, row.slug, version.rule)
     await tx`update segment_versions set status = 'retired' where segment_id = ${segmentId} and status = 'live'`
     await goLive(tx, segmentId, (row.live_version ?? 0) + 1, version)
     return readSegment(tx, String(segmentId))
@@ -64,12 +69,18 @@ async function goLive(
   await bumpGeneration(tx)
 }
 
-/** Takes a segment out of evaluation. Its memberships end with the next evaluation of each member. */
+/**
+ * Takes a segment out of evaluation. Its memberships end with the next evaluation of each member. Throws `conflict` while
+ * another one refers to it.
+ */
 export async function archiveSegment(sql: Sql, segmentId: number): Promise<boolean> {
   return inTransaction(sql, async (tx) => {
-    const updated = await tx`
-      update segments set archived_at = now() where segment_id = ${segmentId} and archived_at is null`
-    if (updated.count === 0) return false
+    await lockSegments(tx)
+    const [row] = await tx<{ slug: string }[]>`
+      update segments set archived_at = now() where segment_id = ${segmentId} and archived_at is null
+      returning slug`
+    if (row === undefined) return false
+    await mustNotBeReferredTo(tx, row.slug)
     await markBackfill(tx, segmentId)
     await bumpGeneration(tx)
     return true

@@ -34,6 +34,7 @@ function looksAtTraits(leaf: Leaf): boolean {
       return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
     case 'time':
     case 'sample':
+    case 'segment':
       return false
   }
 }

@@ -1,10 +1,10 @@
 // Decides a plan for one person from what is known of them, and says when time alone may change the answer. Pure.
 import { evaluateAggregate } from './aggregates.ts'
-import type { Facts } from './facts.ts'
+import { type EventIndex, type Facts, type Person, pickInputs } from './facts.ts'
 import { evaluateAbsence, evaluatePick, evaluateTime } from './picks.ts'
 import type { Expr, Leaf, Plan } from './plan.ts'
 import { evaluateSequence } from './sequences.ts'
-import { atLeast, not, type Timed } from './timed.ts'
+import { atLeast, constant, not, type Timed } from './timed.ts'
 import { evaluateAnniversary, evaluateDate, evaluateGeo, evaluateSample, evaluateTrait } from './traits.ts'
 
 /** Whether the person belongs to it at an instant (ms), and until when at least without new data. */
@@ -46,6 +46,8 @@ export function decideLeaf(leaf: Leaf, facts: Facts, atMs: number): Timed {
       return evaluateGeo(leaf, facts)
     case 'sample':
       return evaluateSample(leaf, facts)
+    case 'segment':
+      return facts.segment(leaf.segment, atMs)
     case 'agg':
       return evaluateAggregate(leaf, facts, atMs)
     case 'pick':
@@ -56,6 +58,33 @@ export function decideLeaf(leaf: Leaf, facts: Facts, atMs: number): Timed {
       return evaluateAbsence(leaf, facts, atMs)
     case 'seq':
       return evaluateSequence(leaf, facts, atMs)
+  }
+}
+
+/**
+ * A person as a plan looks at them, and at the plans of other segments that it refers to: these are asked at the same
+ * instant, so that nothing has to cascade. A segment that is not there has nobody in it.
+ */
+export function factsFor(
+  plan: Plan,
+  person: Person & { events: EventIndex },
+  plans: ReadonlyMap<string, Plan>,
+  known = new Map<string, Timed>(),
+): Facts {
+  const { profileId, traits, firstMs, events } = person
+  return {
+    profileId,
+    traits,
+    firstMs,
+    inputs: pickInputs(plan.inputs, events),
+    segment(slug, atMs) {
+      const other = plans.get(slug)
+      if (other === undefined) return constant(false)
+      const key = `${slug} ${atMs}`
+      const found = known.get(key) ?? decide(other, factsFor(other, person, plans, known), atMs)
+      known.set(key, found)
+      return found
+    },
   }
 }
 

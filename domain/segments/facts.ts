@@ -2,6 +2,7 @@
 // looked at by the leaves. Pure types, and how an input picks its own events.
 import { conditionHolds } from './conditions.ts'
 import type { Input } from './plan.ts'
+import type { Timed } from './timed.ts'
 
 /** One event as leaves see it. */
 export type Occurrence = {
@@ -16,13 +17,19 @@ export type Occurrence = {
   props: Record<string, unknown>
 }
 
-export type Facts = {
+export type Person = {
   profileId: number
   traits: Record<string, unknown>
   /** First event, ms. */
   firstMs: number
+}
+
+/** A person as one plan looks at them. */
+export type Facts = Person & {
   /** By input of the plan, ascending by time; with events dated ahead. */
   inputs: Occurrence[][]
+  /** Whether they are in another segment at an instant. */
+  segment(slug: string, atMs: number): Timed
 }
 
 /** The events of somebody by type and name, and of every type but `track` all of them under the empty name. */

@@ -6,6 +6,7 @@ import {
   RULE_LIMITS,
   type SampleNode,
   SCALAR_TYPES,
+  type SegmentNode,
   type TraitNode,
 } from '../../schema/rule.ts'
 import {
@@ -128,4 +129,12 @@ export function sampleAt(node: Json, path: string): SampleNode {
     from,
     to: wholeAt(node.to, `${path}.to`, from, 9999),
   }
+}
+
+export function segmentAt(node: Json, path: string): SegmentNode {
+  knownKeys(node, ['k', 'segment'], path)
+  const segment = textAt(node.segment, `${path}.segment`)
+  if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(segment))
+    throw fault(`${path}.segment`, 'expected the slug of a segment')
+  return { k: 'segment', segment }
 }

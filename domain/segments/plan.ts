@@ -13,6 +13,7 @@ import type {
   Rule,
   RuleNode,
   SampleNode,
+  SegmentNode,
   SequenceNode,
   TimeNode,
   TraitNode,
@@ -77,6 +78,7 @@ export type Leaf =
   | AnniversaryNode
   | GeoNode
   | SampleNode
+  | SegmentNode
   | AggLeaf
   | PickLeaf
   | TimeLeaf

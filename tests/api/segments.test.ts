@@ -1,5 +1,6 @@
 // Segments through the API, evaluated by the real segment pool: who was there before a rule came is found by the backfill.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import { createSender } from '../../queues/sender.ts'
 import { segmentPool } from '../../workers/segment/pool.ts'
@@ -32,6 +33,8 @@ beforeAll(async () => {
   )
   await seedPeople(world, [...crowd.flat(), ...rated])
   await world.run(segmentPool)
+  // Else those who were named before there was a segment could enter it for their events.
+  await waitFor(async () => (await jobsInFlow(world.producer, world.config)) === 0, { what: 'empty queues' })
   api = await startApi(world)
 })
 afterAll(async () => {
@@ -214,4 +217,33 @@ test('changes are in the audit log with who made them', async () => {
     'segment.create',
   ])
   expect(body.data[0].actor).toBe(`key:${api.keyId}`)
+})
+
+test('a segment over another follows it, keeps it from being archived, and cannot be what it is over', async () => {
+  const make = (slug: string, rule: unknown) => api.post('/api/v1/segments', { slug, name: slug, rule })
+  const over = (segment: string) => ({
+    match: {
+      k: 'all',
+      of: [
+        { k: 'segment', segment },
+        { k: 'not', of: viewed(21).match },
+      ],
+    },
+  })
+  const missing = await make('over', over('base'))
+  expect([missing.status, missing.body.code, missing.body.field]).toEqual([422, 'invalid_rule', 'rule.match'])
+  expect(missing.body.detail).toContain('there is no live segment "base"')
+  await make('base', viewed(16))
+  expect((await make('over', over('base'))).status).toBe(201)
+  await isSettled('over', 5)
+  const preview = await api.post('/api/v1/segments/preview', { rule: over('over') })
+  expect(preview.body).toMatchObject({ members: 5, complete: true })
+  await api.call('PUT', '/api/v1/segments/base/rule', { body: { rule: viewed(11) } })
+  await isSettled('over', 10)
+  const circle = await api.call('PUT', '/api/v1/segments/base/rule', { body: { rule: over('over') } })
+  expect(circle.body.detail).toContain('it refers to itself: base → over → base')
+  const kept = await api.call('DELETE', '/api/v1/segments/base')
+  expect([kept.status, kept.body.code]).toEqual([409, 'conflict'])
+  expect((await api.call('DELETE', '/api/v1/segments/over')).status).toBe(200)
+  expect((await api.call('DELETE', '/api/v1/segments/base')).status).toBe(200)
 })

@@ -28,6 +28,8 @@ export type OraclePerson = {
   events: OracleEvent[]
   profileId?: number
   firstSeen?: number
+  /** Rules of other segments, by slug. */
+  segments?: Record<string, Rule>
 }
 
 export function isMember(rule: Rule, person: OraclePerson, atMs: number): boolean {
@@ -102,6 +104,10 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
       const hash = createHash('md5').update(`${node.salt}:${person.profileId}`).digest('hex')
       const place = Number.parseInt(hash.slice(0, 8), 16) % 10_000
       return place >= node.from && place <= node.to
+    }
+    case 'segment': {
+      const other = person.segments?.[node.segment]
+      return other !== undefined && isMember(other, person, atMs)
     }
     case 'agg':
       return aggregate(node, person, atMs)

@@ -2,8 +2,10 @@
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
 import { askedBy, askedEvents, needsTraits } from '../../domain/segments/asked.ts'
-import { decide, lastChange } from '../../domain/segments/decide.ts'
-import { type EventIndex, type Facts, indexEvents, pickInputs } from '../../domain/segments/facts.ts'
+import { decide, factsFor, lastChange } from '../../domain/segments/decide.ts'
+import { type EventIndex, indexEvents } from '../../domain/segments/facts.ts'
+import type { Plan } from '../../domain/segments/plan.ts'
+import { closureOf } from '../../domain/segments/references.ts'
 import { NEVER } from '../../domain/segments/timed.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
@@ -75,10 +77,15 @@ export function runPass(
     const inputs = plans.flatMap((plan) => plan.inputs)
     const histories = await readHistories(tx, inputs, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
-    const asking = segments.map((segment) => ({ segment, eventIds: numbersOf(segment, eventIds) }))
+    const bySlug = new Map(segments.map(({ slug, plan }) => [slug, plan]))
+    const asking = segments.map((segment) => ({
+      segment,
+      eventIds: numbersOf(closureOf(segment.plan, bySlug), eventIds),
+    }))
     const outcome = states.map((state) =>
       evaluate(state, {
         asking,
+        bySlug,
         events: indexEvents(histories.get(state.profileId) ?? []),
         inNow: members.get(state.profileId) ?? new Set(),
         newEvents: input.eventIds?.get(state.profileId),
@@ -126,17 +133,15 @@ function earliestAsked(people: ProfileState[], asOfMs: number): number {
 
 type Asking = { segment: LiveSegment; eventIds: ReadonlySet<number> }
 
-/** Numbers of the events that a rule asks for. */
-function numbersOf({ plan }: LiveSegment, eventIds: EventIds): ReadonlySet<number> {
-  return new Set(
-    askedBy(plan)
-      .flatMap((one) => eventIds.get(keyOf(one)) ?? [])
-      .map((one) => one.eventId),
-  )
+/** Numbers of the events that plans ask for. */
+function numbersOf(plans: Plan[], eventIds: EventIds): ReadonlySet<number> {
+  const named = plans.flatMap(askedBy).flatMap((one) => eventIds.get(keyOf(one)) ?? [])
+  return new Set(named.map((one) => one.eventId))
 }
 
 type Known = {
   asking: Asking[]
+  bySlug: ReadonlyMap<string, Plan>
   events: EventIndex
   inNow: Set<number>
   /** Only what these touch is evaluated; absent = everything. */
@@ -165,8 +170,7 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
       isWhole = false
       continue
     }
-    const { traits, firstMs } = state
-    const facts: Facts = { profileId, traits, firstMs, inputs: pickInputs(plan.inputs, known.events) }
+    const facts = factsFor(plan, { ...state, events: known.events }, known.bySlug)
     const { holds, until } = merged ? { holds: false, until: NEVER } : decide(plan, facts, asOfMs)
     wakeAt = Math.min(wakeAt, until)
     if (holds === inNow.has(segmentId)) continue

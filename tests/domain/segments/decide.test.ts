@@ -1,9 +1,9 @@
 // Decisions on what is known of a person: exact amounts, no data, and the instants at which time alone changes the answer.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decide, lastChange } from '../../../domain/segments/decide.ts'
+import { decide, factsFor, lastChange } from '../../../domain/segments/decide.ts'
 import { compareDecimals } from '../../../domain/segments/decimals.ts'
-import { type Facts, indexEvents, type Occurrence, pickInputs } from '../../../domain/segments/facts.ts'
+import { type Facts, indexEvents, type Occurrence } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule, type Plan } from '../../../domain/segments/plan.ts'
 import { NEVER } from '../../../domain/segments/timed.ts'
@@ -36,8 +36,8 @@ const quantities = (...of: unknown[]) =>
   of.map((qty, i) => event(START - (of.length - i) * DAY, { props: { qty } }))
 
 function factsOf(plan: Plan, events: Occurrence[], known: Record<string, unknown> = {}): Facts {
-  const inputs = pickInputs(plan.inputs, indexEvents(events))
-  return { profileId: 7, traits: known, firstMs: START - 40 * DAY, inputs }
+  const person = { profileId: 7, traits: known, firstMs: START - 40 * DAY, events: indexEvents(events) }
+  return factsFor(plan, person, new Map())
 }
 
 function decided(match: unknown, events: Occurrence[] = [], known: Record<string, unknown> = {}) {
@@ -210,8 +210,8 @@ test('every rule is what its plain meaning says, from change to change, and neve
       const firstSeen = day - 48 * HOUR
       const person = { traits: known, events, profileId: 7, firstSeen }
       const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
-      const inputs = pickInputs(plan.inputs, indexEvents(sorted))
-      const facts: Facts = { profileId: 7, traits: known, firstMs: firstSeen, inputs }
+      const known7 = { profileId: 7, traits: known, firstMs: firstSeen, events: indexEvents(sorted) }
+      const facts = factsFor(plan, known7, new Map())
       let at = day + hour * HOUR
       for (let step = 0; step < 6; step++) {
         const { holds, until } = decide(plan, facts, at)
@@ -236,6 +236,42 @@ test('every rule is what its plain meaning says, from change to change, and neve
     { numRuns: Number(process.env.MILLRACE_RUNS ?? 3000) },
   )
   expect(changes).toBeGreaterThan(150)
+})
+
+test('a rule over other segments is what theirs say at that instant, and changes when they do', () => {
+  const over = (match: unknown) => parseRule({ match })
+  const refer = (segment: string) => ({ k: 'segment', segment })
+  const hours = fc.integer({ min: -30, max: 30 })
+  fc.assert(
+    fc.property(ruleNode, ruleNode, ruleNode, life, hours, (a, b, own, events, hour) => {
+      const segments = {
+        a: over(a),
+        b: over(b),
+        both: over({ k: 'all', of: [refer('a'), { k: 'not', of: refer('b') }] }),
+      }
+      const rule = over({
+        k: 'any',
+        of: [refer('both'), { k: 'all', of: [refer('b'), own, refer('gone')] }, refer('a')],
+      })
+      const plans = new Map(Object.entries(segments).map(([slug, one]) => [slug, compileRule(one)]))
+      const plan = compileRule(rule)
+      const person = { traits: {}, events, profileId: 7, firstSeen: START - 48 * HOUR, segments }
+      const sorted = events.map(occurrenceOf).sort((one, other) => one.time - other.time)
+      const known = { profileId: 7, traits: {}, firstMs: person.firstSeen, events: indexEvents(sorted) }
+      const facts = factsFor(plan, known, plans)
+      let at = START + hour * HOUR
+      for (let step = 0; step < 4; step++) {
+        const { holds, until } = decide(plan, facts, at)
+        expect(holds).toBe(isMember(rule, person, at))
+        const end = Math.min(until, at + 40 * DAY)
+        for (const between of [at + 1, at + Math.floor((end - at) / 2), end - 1])
+          if (between > at && between < end) expect(holds).toBe(isMember(rule, person, between))
+        if (until > START + 400 * DAY) break
+        at = until
+      }
+    }),
+    { numRuns: 500 },
+  )
 })
 
 test('all, any, not and at least are what they say', () => {
