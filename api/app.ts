@@ -15,6 +15,7 @@ import { installIdempotency } from './idempotency.ts'
 import { keyRoutes } from './keys.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
+import { segmentExplainRoutes } from './segment-explain.ts'
 import { segmentMemberRoutes } from './segment-members.ts'
 import { segmentPreviewRoutes } from './segment-preview.ts'
 import { segmentRoutes } from './segments.ts'
@@ -40,6 +41,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     segmentRoutes(api, deps)
     segmentMemberRoutes(api, deps)
     segmentPreviewRoutes(api, deps)
+    segmentExplainRoutes(api, deps)
     campaignRoutes(api, deps)
     deliveryRoutes(api, deps)
     suppressionRoutes(api, deps)

@@ -35,6 +35,21 @@ type Gauge = {
   leave(event: Occurrence): void
   /** Sign of the aggregate minus the threshold; undefined where it has no value. */
   compare(threshold: Decimal): number | undefined
+  /** As decimal text. */
+  value(): string | undefined
+}
+
+/** What the aggregate is at an instant, and which events are in its window. */
+export function aggregateAt(
+  leaf: AggLeaf,
+  facts: Facts,
+  atMs: number,
+): { value: string | undefined; events: Occurrence[] } {
+  const events = facts.inputs[leaf.input] ?? []
+  const gauge = openGauge(leaf)
+  const window = slide(leaf.window, events, facts, gauge)
+  window.moveTo(atMs)
+  return { value: gauge.value(), events: events.slice(window.from, window.to) }
 }
 
 function openGauge(leaf: AggLeaf): Gauge {
@@ -62,6 +77,7 @@ function countGauge(): Gauge {
       count -= 1
     },
     compare: (threshold) => compareNumber(count, threshold),
+    value: () => String(count),
   }
 }
 
@@ -80,6 +96,7 @@ function distinctGauge(prop: string): Gauge {
     enter: (event) => change(event, 1),
     leave: (event) => change(event, -1),
     compare: (threshold) => compareNumber(counts.size, threshold),
+    value: () => String(counts.size),
   }
 }
 
@@ -104,6 +121,10 @@ function totalGauge(leaf: AggLeaf, agg: 'sum' | 'avg'): Gauge {
       // sum / n <op> value is sum <op> value × n, without dividing.
       return valued === 0 ? undefined : total.compare(threshold, valued)
     },
+    value() {
+      if (agg === 'sum') return total.text()
+      return valued === 0 ? undefined : total.text(valued)
+    },
   }
 }
 
@@ -126,6 +147,7 @@ function extremeGauge(leaf: AggLeaf, agg: Extract<Aggregate, 'min' | 'max'>): Ga
       const best = queue[first]
       return best === undefined ? undefined : compareNumber(best.value, threshold)
     },
+    value: () => (first < queue.length ? String(queue[first]?.value) : undefined),
   }
 }
 

@@ -38,6 +38,8 @@ export type Total = {
   remove(value: number): void
   /** Sign of the sum minus `times` × the threshold. */
   compare(threshold: Decimal, times?: number): number
+  /** The sum, or its part of so many, as decimal text. */
+  text(parts?: number): string
 }
 
 export function openTotal(): Total {
@@ -67,7 +69,22 @@ export function openTotal(): Total {
       const wanted = threshold.scaled * BigInt(times)
       return sum === wanted ? 0 : sum > wanted ? 1 : -1
     },
+    text(parts = 1) {
+      const sum = whole === undefined ? scaled : BigInt(whole) * UNIT
+      return textOf(sum / BigInt(parts))
+    },
   }
+}
+
+/** What is still missing to a threshold, as decimal text. */
+export function missingTo(threshold: string, value: string): string {
+  return textOf(scaledOf(threshold) - scaledOf(value))
+}
+
+function textOf(scaled: Scaled): string {
+  const digits = (scaled < 0n ? -scaled : scaled).toString().padStart(SCALE + 1, '0')
+  const fraction = digits.slice(-SCALE).replace(/0+$/, '')
+  return `${scaled < 0n ? '-' : ''}${digits.slice(0, -SCALE)}${fraction === '' ? '' : `.${fraction}`}`
 }
 
 export function compareNumber(value: number, threshold: Decimal): number {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mountApi } from '../../api/app.ts'
 import type { ApiDeps } from '../../api/deps.ts'
 import { mountCollector } from '../../collector/app.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { createHttpServer } from '../../runtime/http.ts'
 import { issueKey } from '../../store/keys.ts'
 import type { World } from './world.ts'
@@ -13,14 +14,14 @@ export type Answer = { status: number; headers: Headers; body: any; text: string
 export type ApiServer = Awaited<ReturnType<typeof startApi>>
 
 /** With `collector` the write routes share the server, as `millrace start` does it. */
-export async function startApi(world: World, options: { collector?: boolean } = {}) {
+export async function startApi(world: World, options: { collector?: boolean; clock?: Clock } = {}) {
   const app = createHttpServer({ log: world.log, bodyLimitBytes: world.config.maxRequestBytes })
   const deps: ApiDeps = {
     sql: world.sql,
     servers: world.servers,
     cache: world.cache,
     config: world.config,
-    clock: world.clock,
+    clock: options.clock ?? world.clock,
     log: world.log,
     metrics: world.metrics,
     sender: world.sender,
