@@ -5,6 +5,7 @@ import Type from 'typebox'
 import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
+import { RuleSchema } from '../schema/rule.ts'
 import { recordAudit } from '../store/audit.ts'
 import {
   addVersion,
@@ -51,8 +52,9 @@ const GOLD_RULE = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' }
 
 export const RuleDocument = Type.Record(Type.String(), Type.Unknown(), {
   description:
-    'The rule: `match` is a tree of `all`, `any`, `atLeast`, `not` over conditions on traits (`k: "trait"`) and on ' +
-    'counts and amounts of events in a window (`k: "agg"`). A mistake is answered with its path.',
+    'The rule: `match` is a tree of `all`, `any`, `atLeast`, `not` over conditions on traits (`k: "trait"`), dates, ' +
+    'counts and amounts of events in a window (`k: "agg"`), first and last events, absence, ordered steps and other ' +
+    'segments: see `GET /api/v1/rule-schema` and docs/SEGMENTS.md. A mistake is answered with its path.',
   examples: [EXAMPLE_RULE, GOLD_RULE],
 })
 const Author = Type.String({ maxLength: 100, description: 'Absent = the key that asks' })
@@ -148,6 +150,20 @@ function readRoutes(app: HttpServer, { sql }: ApiDeps): void {
       },
     },
     async ({ params }) => shown(await segmentOf(sql, params.segment)),
+  )
+
+  routes.get(
+    '/api/v1/rule-schema',
+    {
+      schema: {
+        tags,
+        summary: 'The JSON Schema of a rule',
+        description:
+          'For editors and generators. What it cannot say (a circle of segments, an unknown zone) a rule is still refused for.',
+        response: { 200: Type.Record(Type.String(), Type.Unknown()) },
+      },
+    },
+    () => ({ $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'Segment rule', ...RuleSchema }),
   )
 }
 

@@ -1,4 +1,5 @@
 // Segments through the API, evaluated by the real segment pool: who was there before a rule came is found by the backfill.
+import { Compile } from 'typebox/schema'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
@@ -127,6 +128,14 @@ test('a slug is taken once, and a segment is found by slug and by number', async
   const byNumber = await api.get(`/api/v1/segments/${bySlug.body.segmentId}`)
   expect(byNumber.body).toEqual(bySlug.body)
   expect((await api.get('/api/v1/segments/none')).status).toBe(404)
+})
+
+test('the schema of a rule is published, and a rule that is taken fits it', async () => {
+  const { body } = await api.get('/api/v1/rule-schema')
+  expect(body).toMatchObject({ $schema: expect.stringContaining('2020-12'), title: 'Segment rule' })
+  const schema = Compile(body)
+  expect(schema.Check(viewed(3))).toBe(true)
+  expect(schema.Check({ match: { ...viewed(3).match, op: 'most' } })).toBe(false)
 })
 
 test('a mistake in a rule is answered with its path', async () => {
