@@ -1,10 +1,10 @@
 // Real customers of a real shop, replayed through HTTP: the published counts are found again in Postgres and by rules
-// that are made through the API, most before the events come and one after. A copy of the file with a few seeded
+// that are made through the API, most before the events come and one after. A copy of some of it with a few seeded
 // mistakes, sent to the same deployment as a second shop's customers, must not pass.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createRandom } from '../../cli/demo/random.ts'
 import { openBatchSender } from '../../cli/demo/send.ts'
-import { type Figures, mistakes, type Purchase, readPurchases } from '../support/cdnow.ts'
+import { type Figures, figuresOf, mistakes, type Purchase, readPurchases } from '../support/cdnow.ts'
 import { type Deployment, startDeployment } from '../support/deployment.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -149,9 +149,9 @@ function withMistakes(rows: Purchase[], seed: number): Purchase[] {
   const random = createRandom(seed, 'mistakes')
   return rows.flatMap((row) => {
     const draw = random.next()
-    if (draw < 0.0005) return []
-    if (draw < 0.001) return [{ ...row, dollars: (Number(row.dollars) + 100).toFixed(2) }]
-    if (draw < 0.0015) return [{ ...row, customer: `new-${row.customer}` }]
+    if (draw < 0.002) return []
+    if (draw < 0.004) return [{ ...row, dollars: (Number(row.dollars) + 100).toFixed(2) }]
+    if (draw < 0.006) return [{ ...row, customer: `new-${row.customer}` }]
     return [row]
   })
 }
@@ -169,14 +169,19 @@ test.skipIf(purchases === undefined)(
   500_000,
 )
 
+test.skipIf(purchases === undefined)('counted plainly the file gives the published counts', () => {
+  expect(mistakes(figuresOf(purchases ?? []))).toEqual([])
+})
+
 test.skipIf(purchases === undefined)(
-  'a copy of CDNOW with a few mistakes is found out',
+  'a copy of some customers with a few mistakes is found out',
   async () => {
     const seed = 19_970_101
-    await replay('copy', withMistakes(purchases ?? [], seed))
-    const found = mistakes(difference(await figuresOfAll(), published))
+    const some = (purchases ?? []).filter((one) => Number(one.customer) <= 4_000)
+    await replay('copy', withMistakes(some, seed))
+    const found = mistakes(difference(await figuresOfAll(), published), figuresOf(some))
     console.log(`CDNOW with mistakes (seed ${seed}):`, found)
-    for (const name of ['orders', 'customers', 'cents', 'cds', 'at least 5 orders', 'at least $100'])
+    for (const name of ['orders', 'customers', 'cents', 'cds', 'at least $100'])
       expect(
         found.some((mistake) => mistake.startsWith(`${name}:`)),
         name,
