@@ -1,10 +1,11 @@
 // What a rule would find, before it is made a segment: evaluated over the people of now, stored nowhere. Works through
-// slices of profiles in short statements, one preview at a time in a process, and stops at a limit.
+// random parts of them in short statements, one preview at a time in a process, and stops when its time is over.
 import pLimit from 'p-limit'
 import Type from 'typebox'
-import { BUCKET_RANGES, BUCKETS } from '../domain/buckets.ts'
+import { BUCKETS } from '../domain/buckets.ts'
 import { needsTraits } from '../domain/segments/asked.ts'
 import { decide, factsFor } from '../domain/segments/decide.ts'
+import { estimateSize } from '../domain/segments/estimate.ts'
 import { indexEvents } from '../domain/segments/facts.ts'
 import type { Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
@@ -12,7 +13,7 @@ import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
-import { profilesOfBuckets, readProfileStates } from '../store/memberships.ts'
+import { profilesOf, readProfileStates } from '../store/memberships.ts'
 import { mustReferWell } from '../store/segment-references.ts'
 import { liveSegments } from '../store/segments.ts'
 import type { Servers } from '../store/servers.ts'
@@ -21,23 +22,41 @@ import type { ApiDeps } from './deps.ts'
 import { RuleDocument } from './segments.ts'
 import { typed } from './typed.ts'
 
-const LIMITS = { profiles: 500_000, ms: 20_000, waiting: 4 } as const
+const LIMITS = { ms: 20_000, usualMs: 800, waiting: 4 } as const
+/** People that are looked at between two looks at the clock. */
 const SLICE = 2_000
-const RANGE_WIDTH = BUCKETS / BUCKET_RANGES
+/** The buckets in parts, each from all over them; in an order in which the first ones are far from each other. */
+const PARTS = 128
+const PART_ORDER = Array.from({ length: PARTS }, (_, i) => (i * 37) % PARTS)
 
 const Body = Type.Object(
-  { rule: RuleDocument },
+  {
+    rule: RuleDocument,
+    budgetMs: Type.Optional(
+      Type.Integer({
+        minimum: 50,
+        maximum: LIMITS.ms,
+        description: `Time to count in, ${LIMITS.usualMs} unless said; with more of it an estimate becomes exact`,
+      }),
+    ),
+  },
   {
     additionalProperties: false,
     examples: [{ rule: { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' } } }],
   },
 )
 const Preview = Type.Object({
-  members: Type.Integer({ description: 'Profiles that fit', examples: [12] }),
+  members: Type.Integer({ description: 'Profiles that fit, of those that were looked at', examples: [12] }),
   of: Type.Integer({ description: 'Profiles that were looked at', examples: [120] }),
-  complete: Type.Boolean({
-    description: `False = stopped after ${LIMITS.profiles} profiles or ${LIMITS.ms / 1000} s; those looked at are a fair sample`,
-  }),
+  complete: Type.Boolean({ description: 'All were looked at: the size is exact', examples: [true] }),
+  estimate: Type.Object(
+    {
+      members: Type.Integer({ examples: [12] }),
+      low: Type.Integer({ examples: [12] }),
+      high: Type.Integer({ examples: [12] }),
+    },
+    { description: 'The size of the segment; between low and high with 95 % certainty' },
+  ),
   tookMs: Type.Integer({ examples: [8] }),
 })
 
@@ -50,7 +69,9 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
       schema: {
         tags: ['segments'],
         summary: 'Try a rule',
-        description: 'Counts who would be in, by the events of now; nothing is stored and nobody enters.',
+        description:
+          'Counts who would be in, by the events of now; nothing is stored and nobody enters. Looks at a random part of ' +
+          'everybody, as large as the time allows.',
         body: Body,
         response: { 200: Preview },
       },
@@ -62,9 +83,13 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
         throw fail('overloaded', 'other previews are waiting already', { retryAfterS: 5 })
       return oneAtATime(async () => {
         const startedMs = clock.now()
+        const isLate = () => clock.now() - startedMs > (request.body.budgetMs ?? LIMITS.usualMs)
         const tried = await tryPlan(servers.home, plan)
-        const found = await preview(servers, tried, startedMs, () => clock.now() - startedMs > LIMITS.ms)
-        return { ...found, tookMs: clock.now() - startedMs }
+        const { members, of, share } = await preview(servers, tried, startedMs, isLate)
+        return {
+          ...{ members, of, complete: share === 1, estimate: estimateSize({ found: members, share }) },
+          tookMs: clock.now() - startedMs,
+        }
       })
     },
   )
@@ -84,33 +109,45 @@ async function tryPlan(sql: Sql, plan: Plan): Promise<Tried> {
   return { plan, plans, all, eventIds }
 }
 
+/** At least one part is looked at; few people a part are looked at in several parts at a time. */
 async function preview(servers: Servers, tried: Tried, asOfMs: number, isLate: () => boolean) {
   let members = 0
   let of = 0
-  for (let from = 0; from < BUCKETS; from += RANGE_WIDTH) {
-    const range = { from, to: from + RANGE_WIDTH - 1 }
-    let afterProfileId: number | undefined
-    for (;;) {
-      const profileIds = await profilesOfBuckets(servers, { ...range, afterProfileId, limit: SLICE })
-      if (profileIds.length === 0) break
-      if (of >= LIMITS.profiles || isLate()) return { members, of, complete: false }
-      members += await countFitting(servers.of(from), tried, profileIds, range, asOfMs)
+  let done = 0
+  let parts = 1
+  while (done < PARTS && (done === 0 || !isLate())) {
+    const wanted = new Set(PART_ORDER.slice(done, done + parts))
+    const people = await profilesIn(servers, (bucket) => wanted.has(bucket % PARTS))
+    for (const [sql, profileIds] of people) {
+      members += await countFitting(sql, tried, profileIds, asOfMs)
       of += profileIds.length
-      afterProfileId = profileIds.at(-1)
     }
+    done += wanted.size
+    parts = Math.max(1, Math.min(parts * 4, Math.floor((SLICE * done) / Math.max(1, of))))
   }
-  return { members, of, complete: true }
+  return { members, of, share: done / PARTS }
+}
+
+/** Everybody in these buckets, by the server that has their rows. */
+async function profilesIn(
+  servers: Servers,
+  isWanted: (bucket: number) => boolean,
+): Promise<[Sql, number[]][]> {
+  const buckets = Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter(isWanted)
+  const byServer = Map.groupBy(buckets, (bucket) => servers.of(bucket))
+  return Promise.all(
+    [...byServer].map(async ([sql, own]): Promise<[Sql, number[]]> => [sql, await profilesOf(sql, own)]),
+  )
 }
 
 async function countFitting(
   sql: Sql,
   { plan, plans, all, eventIds }: Tried,
   profileIds: number[],
-  range: { from: number; to: number },
   asOfMs: number,
 ): Promise<number> {
   const states = await readProfileStates(sql, profileIds, all.some(needsTraits))
-  const scope = { people: states, bucketFrom: range.from, bucketTo: range.to, asOfMs }
+  const scope = { people: states, bucketFrom: 0, bucketTo: BUCKETS - 1, asOfMs }
   const inputs = all.flatMap((one) => one.inputs)
   const histories = await readHistories(sql, inputs, scope, eventIds)
   return states.filter((state) => {

@@ -206,6 +206,13 @@ export async function countMembers(servers: Servers, segmentId: number): Promise
   return size
 }
 
+/** Everybody in the given buckets, which are some thousand people at the most. */
+export async function profilesOf(sql: Queryable, buckets: number[]): Promise<number[]> {
+  const rows = await sql<{ profile_id: number }[]>`
+    select profile_id from profiles where bucket = any(${intArray(buckets)}::smallint[]) and merged_into is null`
+  return rows.map((row) => row.profile_id)
+}
+
 /** The next profiles of a bucket range in key order (bucket, number), for backfills and previews. Needs the primary key. */
 export async function profilesOfBuckets(
   servers: Servers,

@@ -60,6 +60,7 @@ test('a preview counts who would be in, and stores nothing', async () => {
   expect(status).toBe(200)
   const [all] = await world.sql`select count(*)::int as count from profiles where merged_into is null`
   expect(body).toMatchObject({ members: 20, of: all?.count, complete: true })
+  expect(body.estimate).toEqual({ members: 20, low: 20, high: 20 })
   const gold = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' } }
   expect((await api.post('/api/v1/segments/preview', { rule: gold })).body.members).toBe(1)
   expect(await world.sql`select count(*)::int as count from membership_changes`).toEqual(before)
