@@ -2,6 +2,7 @@
 // change if nothing happens. Under a user id and under a profile number.
 import Type, { type Static } from 'typebox'
 import { BUCKET_RANGES, BUCKETS, rangeOfProfile } from '../domain/buckets.ts'
+import { parseEventTime } from '../domain/event-time.ts'
 import { needsTraits } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type Explained, explain } from '../domain/segments/explain.ts'
@@ -60,6 +61,18 @@ const Explanation = Type.Object({
   conditions: Type.Array(Condition, { description: 'In the order of the rule' }),
 })
 
+const Query = Type.Object(
+  {
+    at: Type.Optional(
+      Type.String({
+        description: 'Another instant than now, before it or to come: by the rule and the data of today',
+        examples: ['2026-12-24T00:00:00Z'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
 const RANGE_WIDTH = BUCKETS / BUCKET_RANGES
 
 export function segmentExplainRoutes(app: HttpServer, deps: ApiDeps): void {
@@ -71,31 +84,43 @@ export function segmentExplainRoutes(app: HttpServer, deps: ApiDeps): void {
         schema: {
           tags: [door.tag],
           summary: `Why the ${door.noun} is in a segment or not`,
-          description: 'Evaluates the live rule for this person now and says what each condition found.',
+          description:
+            'Evaluates the live rule for this person now, or at another instant, and says what each condition found.',
           params,
+          querystring: Query,
           response: { 200: Explanation },
         },
       },
       async (request) => {
         const { segment: idOrSlug } = request.params as Static<typeof SegmentParams>
         const { slug } = await segmentOf(deps.sql, idOrSlug)
-        return explanationOf(deps, await door.resolve(deps.servers, request.params), slug)
+        const asOfMs = request.query.at === undefined ? deps.clock.now() : instantAt(request.query.at)
+        return explanationOf(deps, await door.resolve(deps.servers, request.params), { slug, asOfMs })
       },
     )
   }
 }
 
+/** RFC 3339 with an offset, as everywhere. */
+function instantAt(text: string): number {
+  const ms = parseEventTime(text)
+  if (ms === undefined)
+    throw fail('invalid_request', 'at is no instant: expected one such as 2026-12-24T00:00:00Z', {
+      field: 'at',
+    })
+  return ms
+}
+
 async function explanationOf(
-  { servers, clock }: ApiDeps,
+  { servers }: ApiDeps,
   profileId: number,
-  slug: string,
+  { slug, asOfMs }: { slug: string; asOfMs: number },
 ): Promise<Static<typeof Explanation>> {
   const live = await liveSegments(servers.home)
   const segment = live.find((one) => one.slug === slug)
   if (segment === undefined)
     throw fail('not_found', 'the segment is archived: nobody is in it', { field: 'segment' })
   const plans = new Map(live.map((one) => [one.slug, one.plan]))
-  const asOfMs = clock.now()
   const facts = await readFacts(servers, profileId, { plan: segment.plan, plans, asOfMs })
   const members = await readMembershipsOf(servers.of(profileId), [profileId])
   const whole = explain(segment.plan, facts, asOfMs)

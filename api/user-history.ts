@@ -4,13 +4,15 @@ import Type from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
 import {
   type EventOfProfile,
+  listChangesOf,
   listDeliveriesOf,
   listEventsOf,
   listMembershipsOf,
+  slugsOf,
 } from '../store/profile-history.ts'
 import { listSessionsOf } from '../store/sessions-read.ts'
 import type { ApiDeps } from './deps.ts'
-import { decodeCursor, KeyText, KeyTime, PageQuery, pageOf, toPage } from './paging.ts'
+import { decodeCursor, KeyNumber, KeyText, KeyTime, PageQuery, pageOf, toPage } from './paging.ts'
 import { PROFILE_DOORS } from './profile-doors.ts'
 import { Session, toSession } from './sessions.ts'
 import { typed } from './typed.ts'
@@ -43,6 +45,19 @@ const Membership = Type.Object({
   enteredAt: Type.String({ format: 'date-time' }),
 })
 
+const Change = Type.Object({
+  changeId: Type.Integer(),
+  segment: Type.String({ examples: ['big-spenders'] }),
+  version: Type.Integer(),
+  op: Type.Enum(['enter', 'exit']),
+  reason: Type.String({
+    description: 'event, time, late, merged, erased, rule_changed or backfill',
+    examples: ['time'],
+  }),
+  effectiveAt: Type.String({ format: 'date-time', description: 'When the rule turned' }),
+  recordedAt: Type.String({ format: 'date-time', description: 'When it was noticed' }),
+})
+
 const Delivery = Type.Object({
   deliveryKey: Type.String(),
   channel: Type.String({ examples: ['email'] }),
@@ -56,6 +71,7 @@ const Delivery = Type.Object({
 
 const EventKey = Type.Object({ timeMs: KeyTime, messageId: KeyText })
 const SessionKey = Type.Object({ startedBeforeMs: KeyTime })
+const ChangeKey = Type.Object({ beforeChangeId: KeyNumber })
 const DeliveryKey = Type.Object({ createdMs: KeyTime, deliveryKey: KeyText })
 
 const EventQuery = Type.Object(
@@ -118,6 +134,27 @@ function historyRoutes(app: HttpServer, { servers }: ApiDeps, door: (typeof PROF
     async ({ params }) => {
       const rows = await listMembershipsOf(servers, await door.resolve(servers, params))
       return { data: rows.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() })) }
+    },
+  )
+
+  routes.get(
+    `${door.path}/segment-changes`,
+    { schema: { ...about('Segment changes'), querystring: PlainQuery, response: { 200: pageOf(Change) } } },
+    async ({ params, query }) => {
+      const profileId = await door.resolve(servers, params)
+      const rows = await listChangesOf(servers.of(profileId), profileId, {
+        beforeChangeId: decodeCursor(ChangeKey, query.cursor)?.beforeChangeId,
+        limit: query.limit + 1,
+      })
+      const slugs = await slugsOf(servers.home, [...new Set(rows.map((row) => row.segmentId))])
+      const page = toPage(rows, query.limit, (row) => ({ beforeChangeId: row.changeId }))
+      const data = page.data.map(({ segmentId, effectiveAt, recordedAt, ...row }) => ({
+        ...row,
+        segment: slugs.get(segmentId) ?? String(segmentId),
+        effectiveAt: effectiveAt.toISOString(),
+        recordedAt: recordedAt.toISOString(),
+      }))
+      return { ...page, data }
     },
   )
 

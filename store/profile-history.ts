@@ -119,3 +119,37 @@ export async function listMembershipsOf(servers: Servers, profileId: number): Pr
     held.filter((one) => one.segmentId === segment.segmentId).map((one) => ({ ...segment, ...one })),
   )
 }
+
+export type ChangeOfProfile = {
+  changeId: number
+  segmentId: number
+  op: 'enter' | 'exit'
+  reason: string
+  version: number
+  effectiveAt: Date
+  recordedAt: Date
+}
+
+/** Entries and exits of a profile, newest first, before the change of that number. Reads the changes of its bucket. */
+export async function listChangesOf(
+  sql: Queryable,
+  profileId: number,
+  options: { beforeChangeId?: number | undefined; limit: number },
+): Promise<ChangeOfProfile[]> {
+  const { beforeChangeId, limit } = options
+  return sql<ChangeOfProfile[]>`
+    select change_id as "changeId", segment_id as "segmentId", op, reason, version,
+      effective_at as "effectiveAt", recorded_at as "recordedAt"
+    from membership_changes
+    where bucket = ${profileId % 1024} and profile_id = ${profileId}
+      ${beforeChangeId === undefined ? sql`` : sql`and change_id < ${beforeChangeId}`}
+    order by change_id desc
+    limit ${limit}`
+}
+
+/** Slugs of segments, archived ones too. */
+export async function slugsOf(home: Queryable, segmentIds: number[]): Promise<Map<number, string>> {
+  const rows = await home<{ segment_id: number; slug: string }[]>`
+    select segment_id, slug from segments where segment_id = any(${intArray(segmentIds)}::int[])`
+  return new Map(rows.map((row) => [row.segment_id, row.slug]))
+}

@@ -97,6 +97,32 @@ test('who is not in it is told what is missing, and what stands in the way', asy
   ])
 })
 
+test('of another instant it says what was and what will be, by what is known today', async () => {
+  const at = async (ms: number) =>
+    (await api.get(`/api/v1/users/anna/segments/spenders/explanation?at=${iso(ms)}`)).body
+  expect(await at(NOW - 4 * DAY)).toMatchObject({ holds: false, changesAt: iso(NOW - 3 * DAY) })
+  expect(await at(NOW + 21 * DAY - 1)).toMatchObject({ member: true, holds: true })
+  expect(await at(NOW + 21 * DAY)).toMatchObject({ member: true, holds: false, changesAt: null })
+  const wrong = await api.get('/api/v1/users/anna/segments/spenders/explanation?at=tomorrow')
+  expect([wrong.status, wrong.body.field]).toEqual([400, 'at'])
+})
+
+test('every entry and exit is told with its reason, its version and when', async () => {
+  const { body } = await api.get('/api/v1/users/anna/segment-changes')
+  expect(body.data).toMatchObject([{ segment: 'spenders', version: 1, op: 'enter', reason: 'event' }])
+  expect(body.nextCursor).toBeNull()
+  await api.call('PUT', '/api/v1/segments/spenders/rule', {
+    body: { rule: { match: orders({ agg: 'count', op: 'gt', value: 3 }) } },
+  })
+  await waitFor(async () => (await api.get('/api/v1/segments/spenders/size')).body.size === 0, {
+    what: 'an exit',
+  })
+  const first = (await api.get('/api/v1/users/anna/segment-changes?limit=1')).body
+  expect(first.data).toMatchObject([{ version: 2, op: 'exit', reason: 'rule_changed' }])
+  const second = (await api.get(`/api/v1/users/anna/segment-changes?limit=1&cursor=${first.nextCursor}`)).body
+  expect(second.data).toEqual(body.data)
+})
+
 test('nobody and nothing is explained only where there is somebody and something', async () => {
   const nobody = await api.get('/api/v1/users/nobody/segments/spenders/explanation')
   expect([nobody.status, nobody.body.field]).toEqual([404, 'userId'])
