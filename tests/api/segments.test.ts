@@ -99,6 +99,17 @@ test('members come in pages that show each once', async () => {
   expect(seen.toSorted()).toEqual(Array.from({ length: 20 }, (_, i) => `crowd-${i + 5}`).toSorted())
 })
 
+test('all members come as one CSV file', async () => {
+  const { status, headers, text } = await api.get('/api/v1/segments/viewers/members.csv')
+  expect([status, headers.get('content-type')]).toEqual([200, 'text/csv; charset=utf-8'])
+  expect(headers.get('content-disposition')).toBe('attachment; filename="viewers.csv"')
+  const [head, ...lines] = text.trimEnd().split('\r\n')
+  expect(head).toBe('profile_id,user_id,entered_at')
+  const users = lines.map((line) => /^\d+,"([^"]+)",\d{4}-\d\d-\d\dT[\d:.]+Z$/.exec(line)?.[1])
+  expect(users.toSorted()).toEqual(Array.from({ length: 20 }, (_, i) => `crowd-${i + 5}`).toSorted())
+  expect((await api.get('/api/v1/segments/none/members.csv')).status).toBe(404)
+})
+
 test('another rule is another version, and members follow it', async () => {
   const changed = await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule: viewed(11) } })
   expect([changed.status, changed.body.version]).toEqual([200, 2])
