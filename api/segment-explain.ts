@@ -2,7 +2,6 @@
 // change if nothing happens. Under a user id and under a profile number.
 import Type, { type Static } from 'typebox'
 import { BUCKET_RANGES, BUCKETS, rangeOfProfile } from '../domain/buckets.ts'
-import { parseEventTime } from '../domain/event-time.ts'
 import { needsTraits } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type Explained, explain } from '../domain/segments/explain.ts'
@@ -16,6 +15,7 @@ import { readMembershipsOf, readProfileStates } from '../store/memberships.ts'
 import { liveSegments } from '../store/segments.ts'
 import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
+import { instantAt } from './instants.ts'
 import { PROFILE_DOORS } from './profile-doors.ts'
 import { SegmentParams, segmentOf } from './segments.ts'
 import { typed } from './typed.ts'
@@ -94,21 +94,11 @@ export function segmentExplainRoutes(app: HttpServer, deps: ApiDeps): void {
       async (request) => {
         const { segment: idOrSlug } = request.params as Static<typeof SegmentParams>
         const { slug } = await segmentOf(deps.sql, idOrSlug)
-        const asOfMs = request.query.at === undefined ? deps.clock.now() : instantAt(request.query.at)
+        const asOfMs = request.query.at === undefined ? deps.clock.now() : instantAt(request.query.at, 'at')
         return explanationOf(deps, await door.resolve(deps.servers, request.params), { slug, asOfMs })
       },
     )
   }
-}
-
-/** RFC 3339 with an offset, as everywhere. */
-function instantAt(text: string): number {
-  const ms = parseEventTime(text)
-  if (ms === undefined)
-    throw fail('invalid_request', 'at is no instant: expected one such as 2026-12-24T00:00:00Z', {
-      field: 'at',
-    })
-  return ms
 }
 
 async function explanationOf(

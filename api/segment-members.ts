@@ -2,9 +2,10 @@
 import { Readable } from 'node:stream'
 import Type from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
-import { countMembers, listMembers, type Member } from '../store/memberships.ts'
+import { countMembers, listMembers, listMembersKnownAt, type Member } from '../store/memberships.ts'
 import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
+import { instantAt } from './instants.ts'
 import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
 import { SegmentParams, segmentOf } from './segments.ts'
 import { typed } from './typed.ts'
@@ -21,7 +22,18 @@ const Size = Type.Object({
   slug: Type.String({ examples: ['gold-plan'] }),
   size: Type.Integer({ examples: [120] }),
 })
-const Query = Type.Object(PageQuery, { additionalProperties: false })
+const Query = Type.Object(
+  {
+    ...PageQuery,
+    knownAt: Type.Optional(
+      Type.String({
+        description: 'Who was in it at this instant, as it was known then; archived segments too',
+        examples: ['2026-11-01T00:00:00Z'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
 const Key = Type.Object({ afterProfileId: KeyNumber })
 
 export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps): void {
@@ -42,10 +54,13 @@ export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps):
     async ({ params, query }) => {
       const { segmentId } = await segmentOf(sql, params.segment)
       const afterProfileId = decodeCursor(Key, query.cursor)?.afterProfileId ?? -1
-      const rows = await listMembers(servers, segmentId, { afterProfileId, limit: query.limit + 1 })
-      const page = toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId }))
-      const data = page.data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() }))
-      return { ...page, data }
+      const page = { afterProfileId, limit: query.limit + 1 }
+      const rows = await (query.knownAt === undefined
+        ? listMembers(servers, segmentId, page)
+        : listMembersKnownAt(servers, segmentId, { ...page, knownAtMs: instantAt(query.knownAt, 'knownAt') }))
+      const found = toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId }))
+      const data = found.data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() }))
+      return { ...found, data }
     },
   )
 

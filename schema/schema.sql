@@ -400,6 +400,8 @@ CREATE INDEX identities_profile ON identities USING btree (profile_id);
 
 CREATE INDEX membership_changes_profile ON ONLY membership_changes USING btree (profile_id, change_id);
 
+CREATE INDEX membership_changes_segment ON ONLY membership_changes USING btree (segment_id, profile_id, change_id);
+
 CREATE INDEX membership_changes_unannounced ON ONLY membership_changes USING btree (recorded_at) WHERE (announced_at IS NULL);
 
 CREATE INDEX memberships_profile ON ONLY memberships USING btree (profile_id);

@@ -108,6 +108,7 @@ test('of another instant it says what was and what will be, by what is known tod
 })
 
 test('every entry and exit is told with its reason, its version and when', async () => {
+  const knownBefore = new Date().toISOString()
   const { body } = await api.get('/api/v1/users/anna/segment-changes')
   expect(body.data).toMatchObject([{ segment: 'spenders', version: 1, op: 'enter', reason: 'event' }])
   expect(body.nextCursor).toBeNull()
@@ -121,6 +122,13 @@ test('every entry and exit is told with its reason, its version and when', async
   expect(first.data).toMatchObject([{ version: 2, op: 'exit', reason: 'rule_changed' }])
   const second = (await api.get(`/api/v1/users/anna/segment-changes?limit=1&cursor=${first.nextCursor}`)).body
   expect(second.data).toEqual(body.data)
+  const membersAt = async (at: string) =>
+    (await api.get(`/api/v1/segments/spenders/members?knownAt=${encodeURIComponent(at)}`)).body.data
+  expect(await membersAt(knownBefore)).toMatchObject([
+    { userId: 'anna', enteredAt: body.data[0].effectiveAt },
+  ])
+  expect(await membersAt(new Date().toISOString())).toEqual([])
+  expect(await membersAt('2026-01-01T00:00:00Z')).toEqual([])
 })
 
 test('nobody and nothing is explained only where there is somebody and something', async () => {
