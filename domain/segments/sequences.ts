@@ -1,68 +1,125 @@
 // Ordered steps with gaps between them, on the same product where asked, and then something that did not happen. Pure.
 //
 // A chain is one event a step, each later than the one before. It holds at an instant when some chain lies in the window
-// and, with `none`, its deadline has passed without such an event. Evaluated anew at each instant at which that can
-// change: an event enters or leaves the window, a deadline passes.
+// and, with `none`, its deadline has passed without such an event. Asked anew at each instant at which that can change: an
+// event enters or leaves the window, a deadline passes. One look takes time in proportion to the events.
 import type { Facts, Occurrence } from './facts.ts'
 import type { SequenceLeaf } from './plan.ts'
 import { NEVER, type Timed } from './timed.ts'
-import { slide, spanAt } from './windows.ts'
+import { type Span, slide, spanAt } from './windows.ts'
 
-/** Instants that are looked at for the next change; the last of them is a wake-up that may find nothing new. */
+/** Instants that are looked at for the next change, fewer where somebody has very many events; the last is a wake-up. */
 const LOOK_AHEAD = 200
+const EVENTS_LOOKED_AT = 2_000_000
 
 export function evaluateSequence(leaf: SequenceLeaf, facts: Facts, atMs: number): Timed {
-  const holds = holdsAt(leaf, facts, atMs)
-  let next = atMs
-  for (let looks = 0; looks < LOOK_AHEAD; looks++) {
-    next = nextChange(leaf, facts, next)
-    if (next === NEVER || holdsAt(leaf, facts, next) !== holds) break
+  const sequence = prepare(leaf, facts)
+  const holds = holdsAt(sequence, atMs)
+  const moves = changesAfter(sequence, atMs)
+  const looks = Math.max(1, Math.min(LOOK_AHEAD, Math.floor(EVENTS_LOOKED_AT / (moves.events + 1))))
+  for (let look = 1; ; look++) {
+    const next = moves.next()
+    if (next === NEVER || look >= looks || holdsAt(sequence, next) !== holds) return { holds, until: next }
   }
-  return { holds, until: next }
 }
 
-function holdsAt(leaf: SequenceLeaf, facts: Facts, atMs: number): boolean {
+/** Events by the values that they must share with the first step, ascending by time. */
+type ByValues = Map<string, Occurrence[]>
+type Prepared = {
+  leaf: SequenceLeaf
+  facts: Facts
+  starts: Occurrence[]
+  steps: { events: ByValues; withinMs: number; same: string[] }[]
+  none: { events: ByValues; withinMs: number; same: string[]; toNow: boolean } | undefined
+}
+
+function prepare(leaf: SequenceLeaf, facts: Facts): Prepared {
+  const [first, ...others] = leaf.steps
+  const eventsOf = (input: number) => facts.inputs[input] ?? []
+  const { none } = leaf
+  return {
+    leaf,
+    facts,
+    starts: eventsOf(first?.input ?? -1),
+    steps: others.map(({ input, withinMs = NEVER, same }) => ({
+      events: byValues(eventsOf(input), same),
+      withinMs,
+      same,
+    })),
+    none:
+      none === undefined
+        ? undefined
+        : {
+            events: byValues(eventsOf(none.input), none.same),
+            withinMs: none.withinMs,
+            same: none.same,
+            toNow: none.until === 'now',
+          },
+  }
+}
+
+function byValues(events: Occurrence[], same: string[]): ByValues {
+  if (same.length === 0) return new Map([['', events]])
+  const found: ByValues = new Map()
+  for (const event of events) {
+    const key = valuesOf(event, same)
+    if (key === undefined) continue
+    const known = found.get(key)
+    if (known === undefined) found.set(key, [event])
+    else known.push(event)
+  }
+  return found
+}
+
+/** Undefined where one of the values is missing: nothing is the same as that. */
+function valuesOf({ props }: Occurrence, same: string[]): string | undefined {
+  if (same.length === 0) return ''
+  const values = same.map((prop) => props[prop])
+  return values.some((value) => value === undefined || value === null) ? undefined : JSON.stringify(values)
+}
+
+const NONE: Occurrence[] = []
+
+function sharing(events: ByValues, first: Occurrence, same: string[]): Occurrence[] {
+  const key = valuesOf(first, same)
+  return key === undefined ? NONE : (events.get(key) ?? NONE)
+}
+
+function holdsAt(sequence: Prepared, atMs: number): boolean {
+  const { leaf, facts } = sequence
   const span = spanAt(leaf.window, atMs, facts)
-  const inSpan = (input: number) =>
-    (facts.inputs[input] ?? []).filter(({ time }) => time > span.after && time <= span.upTo)
-  const starts = inSpan(leaf.steps[0]?.input ?? -1)
+  const starts = sequence.starts.slice(
+    firstAfter(sequence.starts, span.after),
+    firstAfter(sequence.starts, span.upTo),
+  )
   if (starts.length < leaf.min) return false
   const only = leaf.anchor === 'any' ? undefined : starts.at(leaf.anchor === 'first' ? 0 : -1)?.time
   const anchors = only === undefined ? starts : starts.filter(({ time }) => time === only)
-  return groupsOf(leaf, anchors).some(({ first, members }) =>
-    endsOf(leaf, members, first, inSpan).some((end) => nothingFollowed(leaf, facts, { end, first, atMs })),
+  return groupsOf(sequence, anchors).some(([first, members]) =>
+    endsOf(sequence, members, first, span).some((end) => isQuiet(sequence, end, first, atMs)),
   )
 }
 
-/** Anchors with the same values of what later steps must share; `first` speaks for all of them. */
-function groupsOf(leaf: SequenceLeaf, anchors: Occurrence[]): { first: Occurrence; members: Occurrence[] }[] {
+/** Anchors with the same values of what later steps must share; the first of them speaks for all. */
+function groupsOf({ leaf }: Prepared, anchors: Occurrence[]): [Occurrence, Occurrence[]][] {
   const same = [...new Set([...leaf.steps.flatMap((step) => step.same), ...(leaf.none?.same ?? [])])]
-  const groups = new Map<string, Occurrence[]>()
-  for (const anchor of anchors) {
-    const key = JSON.stringify(same.map((prop) => anchor.props[prop] ?? null))
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [anchor])
-    else group.push(anchor)
-  }
-  return [...groups.values()].flatMap((members) => {
+  const groups = Map.groupBy(anchors, ({ props }) =>
+    same.length === 0 ? '' : JSON.stringify(same.map((prop) => props[prop] ?? null)),
+  )
+  return [...groups.values()].flatMap((members): [Occurrence, Occurrence[]][] => {
     const [first] = members
-    return first === undefined ? [] : [{ first, members }]
+    return first === undefined ? [] : [[first, members]]
   })
 }
 
 /** The events of the last step that some chain from one of `anchors` reaches. */
-function endsOf(
-  leaf: SequenceLeaf,
-  anchors: Occurrence[],
-  first: Occurrence,
-  inSpan: (input: number) => Occurrence[],
-): Occurrence[] {
+function endsOf({ steps }: Prepared, anchors: Occurrence[], first: Occurrence, span: Span): Occurrence[] {
   let reached = anchors
-  for (const { input, withinMs = NEVER, same } of leaf.steps.slice(1)) {
-    const candidates = inSpan(input).filter((event) => shares(event, first, same))
-    let before = 0
+  for (const { events, withinMs, same } of steps) {
     const next: Occurrence[] = []
-    for (const event of candidates) {
+    let before = 0
+    for (const event of sharing(events, first, same)) {
+      if (event.time > span.upTo) break
       while ((reached[before]?.time ?? NEVER) < event.time) before += 1
       // The latest one before it allows the longest gap.
       const latest = reached[before - 1]
@@ -73,42 +130,53 @@ function endsOf(
   return reached
 }
 
-function nothingFollowed(
-  { none }: SequenceLeaf,
-  facts: Facts,
-  { end, first, atMs }: { end: Occurrence; first: Occurrence; atMs: number },
-): boolean {
+/** The deadline is over, and nothing of that kind came before it, or has come until now. */
+function isQuiet({ none }: Prepared, end: Occurrence, first: Occurrence, atMs: number): boolean {
   if (none === undefined) return true
   const deadline = end.time + none.withinMs
   if (atMs < deadline) return false
-  const upTo = none.until === 'now' ? atMs : deadline
-  return !(facts.inputs[none.input] ?? []).some(
-    (event) => event.time > end.time && event.time <= upTo && shares(event, first, none.same),
-  )
+  const events = sharing(none.events, first, none.same)
+  const next = events[firstAfter(events, end.time)]
+  return next === undefined || next.time > (none.toNow ? atMs : deadline)
 }
 
-/** The same value, which must be there. */
-function shares(event: Occurrence, first: Occurrence, same: string[]): boolean {
-  return same.every((prop) => {
-    const value = first.props[prop]
-    return (
-      value !== undefined && value !== null && JSON.stringify(event.props[prop]) === JSON.stringify(value)
-    )
-  })
-}
-
-function nextChange(leaf: SequenceLeaf, facts: Facts, afterMs: number): number {
-  const inputs = new Set(leaf.steps.map((step) => step.input))
-  const events = [...inputs].flatMap((input) => facts.inputs[input] ?? []).sort((a, b) => a.time - b.time)
-  const window = slide(leaf.window, events, facts, { enter: () => {}, leave: () => {} })
-  window.moveTo(afterMs)
-  let next = window.next()
-  if (leaf.none === undefined) return next
-  const earlier = (at: number) => {
-    if (at > afterMs && at < next) next = at
+/** Index of the first event after an instant; events are ascending. */
+function firstAfter(events: Occurrence[], ms: number): number {
+  let from = 0
+  let to = events.length
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((events[middle]?.time ?? NEVER) <= ms) from = middle + 1
+    else to = middle
   }
-  for (const { time } of facts.inputs[leaf.steps.at(-1)?.input ?? -1] ?? [])
-    earlier(time + leaf.none.withinMs)
-  for (const { time } of facts.inputs[leaf.none.input] ?? []) earlier(time)
-  return next
+  return from
+}
+
+/** The instants after `atMs` at which the answer can change, one after the other. */
+function changesAfter({ leaf, facts }: Prepared, atMs: number): { events: number; next(): number } {
+  const inputs = [...new Set(leaf.steps.map((step) => step.input))]
+  const [only = NONE, ...more] = inputs.map((input) => facts.inputs[input] ?? [])
+  const events = more.length === 0 ? only : [only, ...more].flat().sort((a, b) => a.time - b.time)
+  const window = slide(leaf.window, events, facts, { enter: () => {}, leave: () => {} })
+  window.moveTo(atMs)
+  const deadlines = deadlinesAfter(leaf, facts, atMs)
+  let at = atMs
+  let passed = 0
+  return {
+    events: events.length,
+    next() {
+      while ((deadlines[passed] ?? NEVER) <= at) passed += 1
+      at = Math.min(window.next(), deadlines[passed] ?? NEVER)
+      if (at !== NEVER) window.moveTo(at)
+      return at
+    },
+  }
+}
+
+/** Ends of what has to stay quiet, and the times of what would break it, after an instant. */
+function deadlinesAfter({ steps, none }: SequenceLeaf, facts: Facts, atMs: number): number[] {
+  if (none === undefined) return []
+  const ends = (facts.inputs[steps.at(-1)?.input ?? -1] ?? []).map(({ time }) => time + none.withinMs)
+  const breaks = (facts.inputs[none.input] ?? []).map(({ time }) => time)
+  return [...ends, ...breaks].filter((ms) => ms > atMs).sort((a, b) => a - b)
 }
