@@ -8,11 +8,17 @@ const SCALE = 20
 const UNIT = 10n ** BigInt(SCALE)
 
 /** A threshold, ready to be compared with. */
-export type Decimal = { whole: number | undefined; scaled: Scaled }
+export type Decimal = { readonly whole: number | undefined; readonly scaled: Scaled }
 
 export function decimal(text: string): Decimal {
   const whole = Number(text)
-  return { whole: Number.isSafeInteger(whole) ? whole : undefined, scaled: scaledOf(text) }
+  return {
+    whole: Number.isSafeInteger(whole) ? whole : undefined,
+    // Hardly ever needed, and dear.
+    get scaled() {
+      return scaledOf(text)
+    },
+  }
 }
 
 /** -1, 0 or 1; exact for any length. */

@@ -10,7 +10,7 @@ import { type Span, slide, spanAt } from './windows.ts'
 
 /** Instants that are looked at for the next change, fewer where somebody has very many events; the last is a wake-up. */
 const LOOK_AHEAD = 200
-const EVENTS_LOOKED_AT = 2_000_000
+const EVENTS_LOOKED_AT = 200_000
 
 export function evaluateSequence(leaf: SequenceLeaf, facts: Facts, atMs: number): Timed {
   const sequence = prepare(leaf, facts)
@@ -23,40 +23,40 @@ export function evaluateSequence(leaf: SequenceLeaf, facts: Facts, atMs: number)
   }
 }
 
-/** Events by the values that they must share with the first step, ascending by time. */
-type ByValues = Map<string, Occurrence[]>
+/** The starts of the same values, and what of the later steps shares these with them; all ascending by time. */
+type Group = { steps: Occurrence[][]; none: Occurrence[] }
 type Prepared = {
   leaf: SequenceLeaf
   facts: Facts
   starts: Occurrence[]
-  steps: { events: ByValues; withinMs: number; same: string[] }[]
-  none: { events: ByValues; withinMs: number; same: string[]; toNow: boolean } | undefined
+  /** The group of each start. */
+  groups: Group[]
 }
 
 function prepare(leaf: SequenceLeaf, facts: Facts): Prepared {
   const [first, ...others] = leaf.steps
-  const eventsOf = (input: number) => facts.inputs[input] ?? []
-  const { none } = leaf
-  return {
-    leaf,
-    facts,
-    starts: eventsOf(first?.input ?? -1),
-    steps: others.map(({ input, withinMs = NEVER, same }) => ({
-      events: byValues(eventsOf(input), same),
-      withinMs,
-      same,
-    })),
-    none:
-      none === undefined
-        ? undefined
-        : {
-            events: byValues(eventsOf(none.input), none.same),
-            withinMs: none.withinMs,
-            same: none.same,
-            toNow: none.until === 'now',
-          },
-  }
+  const eventsOf = (input: number) => facts.inputs[input] ?? NONE
+  const starts = eventsOf(first?.input ?? -1)
+  const steps = others.map(({ input, same }) => ({ same, events: byValues(eventsOf(input), same) }))
+  const none = leaf.none === undefined ? undefined : byValues(eventsOf(leaf.none.input), leaf.none.same)
+  const all = [...new Set([...others.flatMap((step) => step.same), ...(leaf.none?.same ?? [])])]
+  const known = new Map<string, Group>()
+  const groups = starts.map((start) => {
+    const key = all.length === 0 ? '' : JSON.stringify(all.map((prop) => start.props[prop] ?? null))
+    let group = known.get(key)
+    if (group === undefined) {
+      group = {
+        steps: steps.map(({ same, events }) => sharing(events, start, same)),
+        none: none === undefined ? NONE : sharing(none, start, leaf.none?.same ?? []),
+      }
+      known.set(key, group)
+    }
+    return group
+  })
+  return { leaf, facts, starts, groups }
 }
+
+type ByValues = Map<string, Occurrence[]>
 
 function byValues(events: Occurrence[], same: string[]): ByValues {
   if (same.length === 0) return new Map([['', events]])
@@ -80,45 +80,39 @@ function valuesOf({ props }: Occurrence, same: string[]): string | undefined {
 
 const NONE: Occurrence[] = []
 
-function sharing(events: ByValues, first: Occurrence, same: string[]): Occurrence[] {
-  const key = valuesOf(first, same)
+function sharing(events: ByValues, start: Occurrence, same: string[]): Occurrence[] {
+  const key = valuesOf(start, same)
   return key === undefined ? NONE : (events.get(key) ?? NONE)
 }
 
-function holdsAt(sequence: Prepared, atMs: number): boolean {
-  const { leaf, facts } = sequence
+function holdsAt({ leaf, facts, starts, groups }: Prepared, atMs: number): boolean {
   const span = spanAt(leaf.window, atMs, facts)
-  const starts = sequence.starts.slice(
-    firstAfter(sequence.starts, span.after),
-    firstAfter(sequence.starts, span.upTo),
-  )
-  if (starts.length < leaf.min) return false
-  const only = leaf.anchor === 'any' ? undefined : starts.at(leaf.anchor === 'first' ? 0 : -1)?.time
-  const anchors = only === undefined ? starts : starts.filter(({ time }) => time === only)
-  return groupsOf(sequence, anchors).some(([first, members]) =>
-    endsOf(sequence, members, first, span).some((end) => isQuiet(sequence, end, first, atMs)),
-  )
-}
-
-/** Anchors with the same values of what later steps must share; the first of them speaks for all. */
-function groupsOf({ leaf }: Prepared, anchors: Occurrence[]): [Occurrence, Occurrence[]][] {
-  const same = [...new Set([...leaf.steps.flatMap((step) => step.same), ...(leaf.none?.same ?? [])])]
-  const groups = Map.groupBy(anchors, ({ props }) =>
-    same.length === 0 ? '' : JSON.stringify(same.map((prop) => props[prop] ?? null)),
-  )
-  return [...groups.values()].flatMap((members): [Occurrence, Occurrence[]][] => {
-    const [first] = members
-    return first === undefined ? [] : [[first, members]]
-  })
+  const from = firstAfter(starts, span.after)
+  const to = firstAfter(starts, span.upTo)
+  if (to - from < leaf.min) return false
+  const only = leaf.anchor === 'any' ? undefined : starts[leaf.anchor === 'first' ? from : to - 1]?.time
+  const anchors = new Map<Group, Occurrence[]>()
+  for (let i = from; i < to; i++) {
+    const start = starts[i]
+    const group = groups[i]
+    if (start === undefined || group === undefined || (only !== undefined && start.time !== only)) continue
+    const known = anchors.get(group)
+    if (known === undefined) anchors.set(group, [start])
+    else known.push(start)
+  }
+  for (const [group, members] of anchors)
+    if (endsOf(leaf, group, members, span).some((end) => isQuiet(leaf, group, end, atMs))) return true
+  return false
 }
 
 /** The events of the last step that some chain from one of `anchors` reaches. */
-function endsOf({ steps }: Prepared, anchors: Occurrence[], first: Occurrence, span: Span): Occurrence[] {
+function endsOf({ steps }: SequenceLeaf, group: Group, anchors: Occurrence[], span: Span): Occurrence[] {
   let reached = anchors
-  for (const { events, withinMs, same } of steps) {
+  for (const [i, candidates] of group.steps.entries()) {
+    const withinMs = steps[i + 1]?.withinMs ?? NEVER
     const next: Occurrence[] = []
     let before = 0
-    for (const event of sharing(events, first, same)) {
+    for (const event of candidates) {
       if (event.time > span.upTo) break
       while ((reached[before]?.time ?? NEVER) < event.time) before += 1
       // The latest one before it allows the longest gap.
@@ -131,13 +125,12 @@ function endsOf({ steps }: Prepared, anchors: Occurrence[], first: Occurrence, s
 }
 
 /** The deadline is over, and nothing of that kind came before it, or has come until now. */
-function isQuiet({ none }: Prepared, end: Occurrence, first: Occurrence, atMs: number): boolean {
+function isQuiet({ none }: SequenceLeaf, group: Group, end: Occurrence, atMs: number): boolean {
   if (none === undefined) return true
   const deadline = end.time + none.withinMs
   if (atMs < deadline) return false
-  const events = sharing(none.events, first, none.same)
-  const next = events[firstAfter(events, end.time)]
-  return next === undefined || next.time > (none.toNow ? atMs : deadline)
+  const next = group.none[firstAfter(group.none, end.time)]
+  return next === undefined || next.time > (none.until === 'now' ? atMs : deadline)
 }
 
 /** Index of the first event after an instant; events are ascending. */
