@@ -23,11 +23,10 @@ import { RuleDocument } from './segments.ts'
 import { typed } from './typed.ts'
 
 const LIMITS = { ms: 20_000, usualMs: 800, waiting: 4 } as const
-/** People that are looked at between two looks at the clock. */
+/** People that are looked at in one statement, and about so many between two looks at the clock. */
 const SLICE = 2_000
-/** The buckets in parts, each from all over them; in an order in which the first ones are far from each other. */
-const PARTS = 128
-const PART_ORDER = Array.from({ length: PARTS }, (_, i) => (i * 37) % PARTS)
+/** The buckets in an order in which the first ones are far from each other. */
+const BUCKET_ORDER = Array.from({ length: BUCKETS }, (_, i) => (i * 397) % BUCKETS)
 
 const Body = Type.Object(
   {
@@ -109,31 +108,27 @@ async function tryPlan(sql: Sql, plan: Plan): Promise<Tried> {
   return { plan, plans, all, eventIds }
 }
 
-/** At least one part is looked at; few people a part are looked at in several parts at a time. */
+/** At least one bucket is looked at; where few people are in one, several at a time. */
 async function preview(servers: Servers, tried: Tried, asOfMs: number, isLate: () => boolean) {
   let members = 0
   let of = 0
   let done = 0
-  let parts = 1
-  while (done < PARTS && (done === 0 || !isLate())) {
-    const wanted = new Set(PART_ORDER.slice(done, done + parts))
-    const people = await profilesIn(servers, (bucket) => wanted.has(bucket % PARTS))
-    for (const [sql, profileIds] of people) {
-      members += await countFitting(sql, tried, profileIds, asOfMs)
+  let atOnce = 1
+  while (done < BUCKETS && (done === 0 || !isLate())) {
+    const wanted = BUCKET_ORDER.slice(done, done + atOnce)
+    for (const [sql, profileIds] of await profilesIn(servers, wanted)) {
+      for (let from = 0; from < profileIds.length; from += SLICE)
+        members += await countFitting(sql, tried, profileIds.slice(from, from + SLICE), asOfMs)
       of += profileIds.length
     }
-    done += wanted.size
-    parts = Math.max(1, Math.min(parts * 4, Math.floor((SLICE * done) / Math.max(1, of))))
+    done += wanted.length
+    atOnce = Math.max(1, Math.min(atOnce * 4, Math.floor((SLICE * done) / Math.max(1, of))))
   }
-  return { members, of, share: done / PARTS }
+  return { members, of, share: done / BUCKETS }
 }
 
 /** Everybody in these buckets, by the server that has their rows. */
-async function profilesIn(
-  servers: Servers,
-  isWanted: (bucket: number) => boolean,
-): Promise<[Sql, number[]][]> {
-  const buckets = Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter(isWanted)
+function profilesIn(servers: Servers, buckets: number[]): Promise<[Sql, number[]][]> {
   const byServer = Map.groupBy(buckets, (bucket) => servers.of(bucket))
   return Promise.all(
     [...byServer].map(async ([sql, own]): Promise<[Sql, number[]]> => [sql, await profilesOf(sql, own)]),

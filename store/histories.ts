@@ -107,7 +107,7 @@ async function readGroup(
         array_agg(round(date_part('epoch', e.time) * 1000)::bigint)::text as times,
         array_agg(e.value)::text as amounts,
         array_agg(e.currency)::text as currencies,
-        ${props.length === 0 ? sql`null::json` : sql`json_agg(json_build_array(null${wanted}))`} as props
+        ${props.length === 0 ? sql`null::json` : sql`json_agg(to_json(array[null::jsonb${wanted}]))`} as props
       from events e
       where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
         and e.event_id = any(${intArray([...named.keys()])}::smallint[])
@@ -124,7 +124,8 @@ async function readGroup(
   }
 }
 
-const NO_PROPS: Record<string, unknown> = Object.freeze({})
+/** Nothing is inherited: a property may be called `constructor`. */
+const NO_PROPS: Record<string, unknown> = Object.freeze(Object.create(null))
 
 function occurrencesOf(row: Row, named: Map<number, NamedEvent>, props: string[]): Occurrence[] {
   const times = itemsOf(row.times)
@@ -153,7 +154,7 @@ function itemsOf(text: string): string[] {
 }
 
 function propsOf(names: string[], found: unknown[]): Record<string, unknown> {
-  const props: Record<string, unknown> = {}
+  const props: Record<string, unknown> = Object.create(null)
   for (const [i, name] of names.entries()) {
     const value = found[i + 1]
     if (value !== undefined && value !== null) props[name] = value

@@ -13,16 +13,17 @@ const HOUR_MS = 3_600_000
 const REMEMBERED = 4096
 
 type ZoneClock = { format: Intl.DateTimeFormat; offsets: Map<number, number> }
-const zones = new Map<string, ZoneClock | undefined>()
+const zones = new Map<string, ZoneClock>()
 
 /** Whether this is an IANA zone that is known here. */
 export function isZone(name: string): boolean {
   return clockOf(name) !== undefined
 }
 
+/** Names come from traits too: who writes nonsense must neither fill the memory nor push out what is needed. */
 function clockOf(name: string): ZoneClock | undefined {
-  if (zones.has(name)) return zones.get(name)
-  let clock: ZoneClock | undefined
+  const known = zones.get(name)
+  if (known !== undefined) return known
   try {
     const format = new Intl.DateTimeFormat('en-US', {
       timeZone: name,
@@ -30,13 +31,13 @@ function clockOf(name: string): ZoneClock | undefined {
       ...{ year: 'numeric', month: 'numeric', day: 'numeric', era: 'short' },
       ...{ hour: 'numeric', minute: 'numeric', second: 'numeric' },
     })
-    clock = { format, offsets: new Map() }
+    const clock: ZoneClock = { format, offsets: new Map() }
+    if (zones.size >= REMEMBERED) zones.clear()
+    zones.set(name, clock)
+    return clock
   } catch {
-    clock = undefined
+    return undefined
   }
-  // Names come from traits too: somebody who writes nonsense must not fill the memory.
-  if (zones.size < REMEMBERED) zones.set(name, clock)
-  return clock
 }
 
 /** Local time minus UTC at an instant, ms. UTC for a zone that is not known. */

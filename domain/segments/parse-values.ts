@@ -2,6 +2,7 @@
 // one, a suggestion. Used by parse.ts and the two files of leaves.
 import { fail, type MillraceError } from '../../runtime/errors.ts'
 import { LIST_OPS, RULE_LIMITS, type Scalar, TRAIT_OPS, type TraitOp, type Zone } from '../../schema/rule.ts'
+import { parseEventTime } from '../event-time.ts'
 import { isZone } from './calendar.ts'
 import { parseDuration } from './durations.ts'
 
@@ -40,8 +41,8 @@ export function amountAt(input: unknown, path: string): number | string {
 export function instantAt(input: unknown, path: string): string {
   if (
     typeof input === 'string' &&
-    /^\d{4}-\d{2}-\d{2}T.*(Z|[+-]\d{2}:\d{2})$/.test(input) &&
-    !Number.isNaN(Date.parse(input))
+    parseEventTime(input) !== undefined &&
+    parseEventTime(input) === Date.parse(input)
   )
     return input
   throw fault(path, 'expected an instant such as "2026-11-01T00:00:00Z"')

@@ -4,7 +4,7 @@ import { conditionHolds } from './conditions.ts'
 import type { Facts } from './facts.ts'
 import type { AbsenceLeaf, PickLeaf, TimeLeaf } from './plan.ts'
 import { atLeast, NEVER, type Timed } from './timed.ts'
-import { slide, untilChange } from './windows.ts'
+import { firstAfter, slide, untilChange } from './windows.ts'
 
 const UNTOLD = { enter: () => {}, leave: () => {} }
 
@@ -25,9 +25,10 @@ export function evaluatePick(leaf: PickLeaf, facts: Facts, atMs: number): Timed 
 
 /** How long ago the first or last event of its kind was; false where there is none yet. */
 export function evaluateTime({ input, pick, op, agoMs }: TimeLeaf, facts: Facts, atMs: number): Timed {
-  const times = (facts.inputs[input] ?? []).map((event) => event.time)
+  const events = facts.inputs[input] ?? []
+  const times = events.map((event) => event.time)
   const holdsAt = (at: number) => {
-    const time = pick === 'first' ? times[0] : times.findLast((one) => one <= at)
+    const time = times[pick === 'first' ? 0 : firstAfter(events, at) - 1]
     if (time === undefined || time > at) return false
     return op === 'within' ? time > at - agoMs : time <= at - agoMs
   }

@@ -23,7 +23,7 @@ import { toMinorUnits } from '../money.ts'
 import { parseDuration } from './durations.ts'
 
 /** Rises when plans are made in another way: stored plans of before are compiled again from their rule when they are read. */
-export const PLAN_VERSION = 2
+export const PLAN_VERSION = 3
 
 /** Events that leaves read. Same type, name and filters, same input. */
 export type Input = {
@@ -157,7 +157,7 @@ function aggLeaf(node: AggNode, inputs: Inputs): AggLeaf {
 
 /** Thresholds of revenue are compared in minor units, as exact decimal text. */
 function thresholdOf(node: AggNode): string {
-  if (node.prop !== 'revenue' || node.unit === 'minor') return String(node.value)
+  if (node.prop !== 'revenue' || node.unit === 'minor' || node.agg === 'distinct') return String(node.value)
   return String(toMinorUnits(node.value, node.currency ?? 'USD') ?? node.value)
 }
 

@@ -6,7 +6,7 @@
 import type { Facts, Occurrence } from './facts.ts'
 import type { SequenceLeaf } from './plan.ts'
 import { NEVER, type Timed } from './timed.ts'
-import { type Span, slide, spanAt } from './windows.ts'
+import { firstAfter, type Span, slide, spanAt } from './windows.ts'
 
 /** Instants that are looked at for the next change, fewer where somebody has very many events; the last is a wake-up. */
 const LOOK_AHEAD = 200
@@ -131,18 +131,6 @@ function isQuiet({ none }: SequenceLeaf, group: Group, end: Occurrence, atMs: nu
   if (atMs < deadline) return false
   const next = group.none[firstAfter(group.none, end.time)]
   return next === undefined || next.time > (none.until === 'now' ? atMs : deadline)
-}
-
-/** Index of the first event after an instant; events are ascending. */
-function firstAfter(events: Occurrence[], ms: number): number {
-  let from = 0
-  let to = events.length
-  while (from < to) {
-    const middle = (from + to) >>> 1
-    if ((events[middle]?.time ?? NEVER) <= ms) from = middle + 1
-    else to = middle
-  }
-  return from
 }
 
 /** The instants after `atMs` at which the answer can change, one after the other. */

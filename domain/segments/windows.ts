@@ -123,3 +123,15 @@ export function untilChange(window: Slide, holdsNow: () => boolean): Timed {
   }
   return { holds, until: NEVER }
 }
+
+/** Index of the first event after an instant; events are ascending. */
+export function firstAfter(events: Occurrence[], ms: number): number {
+  let from = 0
+  let to = events.length
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((events[middle]?.time ?? NEVER) <= ms) from = middle + 1
+    else to = middle
+  }
+  return from
+}

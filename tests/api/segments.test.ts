@@ -75,6 +75,21 @@ test('a property named value is summed as any other, revenue from its own column
   expect(await members(sum('Order Completed', 'revenue', 49.9))).toBe(1)
 })
 
+test('a rule may look at more properties than a function takes arguments, and at one called constructor', async () => {
+  const viewedWith = (prop: string) => ({
+    ...viewed(1).match,
+    where: [{ prop, op: 'exists' }],
+  })
+  const many = Array.from({ length: 50 }, (_, leaf) => ({
+    ...viewed(1).match,
+    where: Array.from({ length: 3 }, (_, n) => ({ prop: `p${leaf}-${n}`, op: 'missing' })),
+  }))
+  const members = async (match: unknown) =>
+    (await api.post('/api/v1/segments/preview', { rule: { match }, budgetMs: 20_000 })).body.members
+  expect(await members({ k: 'all', of: many })).toBe(25)
+  expect(await members(viewedWith('constructor'))).toBe(0)
+})
+
 test('of many previews at once some wait and the rest is told to come back', async () => {
   const answers = await Promise.all(
     Array.from({ length: 12 }, () => api.post('/api/v1/segments/preview', { rule: viewed(6) })),

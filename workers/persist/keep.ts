@@ -145,6 +145,8 @@ async function touchedOf(
     const { event, eventId, profileId } = row
     if (before.has(row)) whatever.add(profileId)
     const reason = event.receivedAt - event.time > LATE_MS ? 'late' : 'event'
+    // It may be the person's first, which says since when they are known.
+    if (reason === 'late') whatever.add(profileId)
     const known = touched.get(profileId)
     if (known === undefined) {
       touched.set(profileId, { profileId, reason, eventIds: [eventId] })

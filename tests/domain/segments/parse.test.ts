@@ -214,6 +214,14 @@ describe('what is taken', () => {
     expect(compileRule(parseRule({ match: { k: 'all', of: [sum, other] } })).inputs).toHaveLength(2)
   })
 
+  test('compiles amounts of revenue to cents, and numbers of different revenues to no amount', () => {
+    const valueOf = (over: object) => {
+      const [leaf] = compileRule(parseRule({ match: { ...sum, ...over } })).leaves
+      return leaf?.k === 'agg' ? leaf.value : undefined
+    }
+    expect([valueOf({}), valueOf({ agg: 'distinct', value: 3 })]).toEqual(['100000', '3'])
+  })
+
   test('fits the published schema, and what the schema refuses is refused here', () => {
     const schema = Compile(RuleSchema)
     fc.assert(fc.property(ruleNode, (match) => schema.Check({ match })))
