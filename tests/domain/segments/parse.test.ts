@@ -215,11 +215,11 @@ describe('what is taken', () => {
   })
 
   test('compiles amounts of revenue to cents, and numbers of different revenues to no amount', () => {
-    const valueOf = (over: object) => {
+    const thresholdOf = (over: object) => {
       const [leaf] = compileRule(parseRule({ match: { ...sum, ...over } })).leaves
       return leaf?.k === 'agg' ? leaf.value : undefined
     }
-    expect([valueOf({}), valueOf({ agg: 'distinct', value: 3 })]).toEqual(['100000', '3'])
+    expect([thresholdOf({}), thresholdOf({ agg: 'distinct', value: 3 })]).toEqual(['100000', '3'])
   })
 
   test('fits the published schema, and what the schema refuses is refused here', () => {
