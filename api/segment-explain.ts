@@ -1,22 +1,15 @@
 // Why somebody is in a segment or not, from their own rows of now: each condition with what was found, and when it will
 // change if nothing happens. Under a user id and under a profile number.
 import Type, { type Static } from 'typebox'
-import { BUCKET_RANGES, BUCKETS, rangeOfProfile } from '../domain/buckets.ts'
-import { needsTraits } from '../domain/segments/asked.ts'
-import { factsFor } from '../domain/segments/decide.ts'
 import { type Explained, explain } from '../domain/segments/explain.ts'
-import { type Facts, indexEvents } from '../domain/segments/facts.ts'
-import type { Plan } from '../domain/segments/plan.ts'
-import { closureOf } from '../domain/segments/references.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
-import { readEventIds, readHistories } from '../store/histories.ts'
-import { readMembershipsOf, readProfileStates } from '../store/memberships.ts'
+import { readMembershipsOf } from '../store/memberships.ts'
 import { liveSegments } from '../store/segments.ts'
-import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
 import { instantAt } from './instants.ts'
 import { PROFILE_DOORS } from './profile-doors.ts'
+import { openPlan, readFacts } from './segment-facts.ts'
 import { SegmentParams, segmentOf } from './segments.ts'
 import { typed } from './typed.ts'
 
@@ -44,9 +37,9 @@ const Explanation = Type.Object({
   segment: Type.String({ examples: ['big-spenders'] }),
   version: Type.Integer(),
   asOf: Type.String({ format: 'date-time' }),
-  member: Type.Boolean({ description: 'As it is stored' }),
+  member: Type.Boolean({ description: 'As it is stored now' }),
   holds: Type.Boolean({
-    description: 'As the rule says of now; the two differ for the moments a pass takes',
+    description: 'As the rule says of `asOf`; of now the two differ for the moments a pass takes',
   }),
   changesAt: Instant,
   groups: Type.Array(
@@ -72,8 +65,6 @@ const Query = Type.Object(
   },
   { additionalProperties: false },
 )
-
-const RANGE_WIDTH = BUCKETS / BUCKET_RANGES
 
 export function segmentExplainRoutes(app: HttpServer, deps: ApiDeps): void {
   for (const door of PROFILE_DOORS) {
@@ -110,9 +101,11 @@ async function explanationOf(
   const segment = live.find((one) => one.slug === slug)
   if (segment === undefined)
     throw fail('not_found', 'the segment is archived: nobody is in it', { field: 'segment' })
-  const plans = new Map(live.map((one) => [one.slug, one.plan]))
-  const facts = await readFacts(servers, profileId, { plan: segment.plan, plans, asOfMs })
-  const members = await readMembershipsOf(servers.of(profileId), [profileId])
+  const sql = servers.of(profileId)
+  const asked = await openPlan(servers.home, segment.plan, live)
+  const [facts] = await readFacts(sql, asked, [profileId], asOfMs)
+  if (facts === undefined) throw fail('not_found', 'there is no such profile')
+  const members = await readMembershipsOf(sql, [profileId])
   const whole = explain(segment.plan, facts, asOfMs)
   const all = flat(whole)
   return {
@@ -137,22 +130,6 @@ async function explanationOf(
           ],
     ),
   }
-}
-
-async function readFacts(
-  servers: Servers,
-  profileId: number,
-  { plan, plans, asOfMs }: { plan: Plan; plans: ReadonlyMap<string, Plan>; asOfMs: number },
-): Promise<Facts> {
-  const sql = servers.of(profileId)
-  const all = closureOf(plan, plans)
-  const inputs = all.flatMap((one) => one.inputs)
-  const [state] = await readProfileStates(sql, [profileId], all.some(needsTraits))
-  if (state === undefined) throw fail('not_found', 'there is no such profile')
-  const bucketFrom = rangeOfProfile(profileId) * RANGE_WIDTH
-  const scope = { people: [state], bucketFrom, bucketTo: bucketFrom + RANGE_WIDTH - 1, asOfMs }
-  const histories = await readHistories(sql, inputs, scope, await readEventIds(servers.home, inputs))
-  return factsFor(plan, { ...state, events: indexEvents(histories.get(profileId) ?? []) }, plans)
 }
 
 function flat(explained: Explained): Explained[] {

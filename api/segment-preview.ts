@@ -3,22 +3,18 @@
 import pLimit from 'p-limit'
 import Type from 'typebox'
 import { BUCKETS } from '../domain/buckets.ts'
-import { needsTraits } from '../domain/segments/asked.ts'
-import { decide, factsFor } from '../domain/segments/decide.ts'
+import { decide } from '../domain/segments/decide.ts'
 import { estimateSize } from '../domain/segments/estimate.ts'
-import { indexEvents } from '../domain/segments/facts.ts'
-import type { Plan } from '../domain/segments/plan.ts'
-import { closureOf } from '../domain/segments/references.ts'
 import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
-import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
-import { profilesOf, readProfileStates } from '../store/memberships.ts'
+import { profilesOf } from '../store/memberships.ts'
 import { mustReferWell } from '../store/segment-references.ts'
 import { liveSegments } from '../store/segments.ts'
 import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
+import { type AskedPlan, openPlan, readFacts } from './segment-facts.ts'
 import { RuleDocument } from './segments.ts'
 import { typed } from './typed.ts'
 
@@ -83,8 +79,8 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
       return oneAtATime(async () => {
         const startedMs = clock.now()
         const isLate = () => clock.now() - startedMs > (request.body.budgetMs ?? LIMITS.usualMs)
-        const tried = await tryPlan(servers.home, plan)
-        const { members, of, share } = await preview(servers, tried, startedMs, isLate)
+        const asked = await openPlan(servers.home, plan, await liveSegments(servers.home))
+        const { members, of, share } = await preview(servers, asked, startedMs, isLate)
         return {
           ...{ members, of, complete: share === 1, estimate: estimateSize({ found: members, share }) },
           tookMs: clock.now() - startedMs,
@@ -94,22 +90,8 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
   )
 }
 
-/** A plan with those of the segments that it refers to, and the numbers of the events that they ask for. */
-type Tried = { plan: Plan; plans: ReadonlyMap<string, Plan>; all: Plan[]; eventIds: EventIds }
-
-async function tryPlan(sql: Sql, plan: Plan): Promise<Tried> {
-  const live = await liveSegments(sql)
-  const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
-  const all = closureOf(plan, plans)
-  const eventIds = await readEventIds(
-    sql,
-    all.flatMap((one) => one.inputs),
-  )
-  return { plan, plans, all, eventIds }
-}
-
 /** At least one bucket is looked at; where few people are in one, several at a time. */
-async function preview(servers: Servers, tried: Tried, asOfMs: number, isLate: () => boolean) {
+async function preview(servers: Servers, asked: AskedPlan, asOfMs: number, isLate: () => boolean) {
   let members = 0
   let of = 0
   let done = 0
@@ -117,8 +99,10 @@ async function preview(servers: Servers, tried: Tried, asOfMs: number, isLate: (
   while (done < BUCKETS && (done === 0 || !isLate())) {
     const wanted = BUCKET_ORDER.slice(done, done + atOnce)
     for (const [sql, profileIds] of await profilesIn(servers, wanted)) {
-      for (let from = 0; from < profileIds.length; from += SLICE)
-        members += await countFitting(sql, tried, profileIds.slice(from, from + SLICE), asOfMs)
+      for (let from = 0; from < profileIds.length; from += SLICE) {
+        const people = await readFacts(sql, asked, profileIds.slice(from, from + SLICE), asOfMs)
+        members += people.filter((facts) => decide(asked.plan, facts, asOfMs).holds).length
+      }
       of += profileIds.length
     }
     done += wanted.length
@@ -133,20 +117,4 @@ function profilesIn(servers: Servers, buckets: number[]): Promise<[Sql, number[]
   return Promise.all(
     [...byServer].map(async ([sql, own]): Promise<[Sql, number[]]> => [sql, await profilesOf(sql, own)]),
   )
-}
-
-async function countFitting(
-  sql: Sql,
-  { plan, plans, all, eventIds }: Tried,
-  profileIds: number[],
-  asOfMs: number,
-): Promise<number> {
-  const states = await readProfileStates(sql, profileIds, all.some(needsTraits))
-  const scope = { people: states, bucketFrom: 0, bucketTo: BUCKETS - 1, asOfMs }
-  const inputs = all.flatMap((one) => one.inputs)
-  const histories = await readHistories(sql, inputs, scope, eventIds)
-  return states.filter((state) => {
-    const events = indexEvents(histories.get(state.profileId) ?? [])
-    return decide(plan, factsFor(plan, { ...state, events }, plans), asOfMs).holds
-  }).length
 }

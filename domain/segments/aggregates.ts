@@ -11,8 +11,7 @@ export function evaluateAggregate(leaf: AggLeaf, facts: Facts, atMs: number): Ti
   const events = facts.inputs[leaf.input] ?? []
   const threshold = decimal(leaf.value)
   const gauge = openGauge(leaf)
-  const window = slide(leaf.window, events, facts, gauge)
-  window.moveTo(atMs)
+  const window = slide(leaf.window, events, facts, atMs, gauge)
   const holdsNow = () => {
     const order = gauge.compare(threshold)
     return order !== undefined && holdsFor(order, leaf.op)
@@ -47,8 +46,7 @@ export function aggregateAt(
 ): { value: string | undefined; events: Occurrence[] } {
   const events = facts.inputs[leaf.input] ?? []
   const gauge = openGauge(leaf)
-  const window = slide(leaf.window, events, facts, gauge)
-  window.moveTo(atMs)
+  const window = slide(leaf.window, events, facts, atMs, gauge)
   return { value: gauge.value(), events: events.slice(window.from, window.to) }
 }
 

@@ -21,10 +21,8 @@ export function decimal(text: string): Decimal {
   }
 }
 
-/** -1, 0 or 1; exact for any length. */
-export function compareDecimals(a: string, b: string): number {
-  const [left, right] = [scaledOf(a), scaledOf(b)]
-  return left === right ? 0 : left > right ? 1 : -1
+function orderOf(a: Scaled, b: Scaled): number {
+  return a === b ? 0 : a > b ? 1 : -1
 }
 
 function scaledOf(text: string): Scaled {
@@ -63,6 +61,7 @@ export function openTotal(): Total {
     }
     scaled += BigInt(sign) * scaledOf(String(value))
   }
+  const sum = () => (whole === undefined ? scaled : BigInt(whole) * UNIT)
   return {
     add: (value) => change(value, 1),
     remove: (value) => change(value, -1),
@@ -71,14 +70,9 @@ export function openTotal(): Total {
         const wanted = threshold.whole * times
         if (Number.isSafeInteger(wanted)) return Math.sign(whole - wanted)
       }
-      const sum = whole === undefined ? scaled : BigInt(whole) * UNIT
-      const wanted = threshold.scaled * BigInt(times)
-      return sum === wanted ? 0 : sum > wanted ? 1 : -1
+      return orderOf(sum(), threshold.scaled * BigInt(times))
     },
-    text(parts = 1) {
-      const sum = whole === undefined ? scaled : BigInt(whole) * UNIT
-      return textOf(sum / BigInt(parts))
-    },
+    text: (parts = 1) => textOf(sum() / BigInt(parts)),
   }
 }
 
@@ -95,8 +89,7 @@ function textOf(scaled: Scaled): string {
 
 export function compareNumber(value: number, threshold: Decimal): number {
   if (threshold.whole !== undefined && Number.isSafeInteger(value)) return Math.sign(value - threshold.whole)
-  const scaled = scaledOf(String(value))
-  return scaled === threshold.scaled ? 0 : scaled > threshold.scaled ? 1 : -1
+  return orderOf(scaledOf(String(value)), threshold.scaled)
 }
 
 export function holdsFor(order: number, op: Comparison): boolean {

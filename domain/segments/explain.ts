@@ -7,7 +7,7 @@ import type { Facts, Occurrence } from './facts.ts'
 import type { AggLeaf, Expr, Leaf, Plan } from './plan.ts'
 import { atLeast, not, type Timed } from './timed.ts'
 import { sampleOf } from './traits.ts'
-import { spanAt } from './windows.ts'
+import { slide } from './windows.ts'
 
 export type Explained = {
   /** Where it stands in the rule. */
@@ -123,6 +123,7 @@ function within(
   facts: Facts,
   atMs: number,
 ): Occurrence[] {
-  const { after, upTo } = spanAt(window, atMs, facts)
-  return (facts.inputs[input] ?? []).filter(({ time }) => time > after && time <= upTo)
+  const events = facts.inputs[input] ?? []
+  const { from, to } = slide(window, events, facts, atMs)
+  return events.slice(from, to)
 }

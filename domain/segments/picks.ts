@@ -3,16 +3,13 @@
 import { conditionHolds } from './conditions.ts'
 import type { Facts } from './facts.ts'
 import type { AbsenceLeaf, PickLeaf, TimeLeaf } from './plan.ts'
-import { atLeast, NEVER, type Timed } from './timed.ts'
+import { atLeast, constant, NEVER, type Timed } from './timed.ts'
 import { firstAfter, slide, untilChange } from './windows.ts'
-
-const UNTOLD = { enter: () => {}, leave: () => {} }
 
 /** A property of the first or last event in a window; false where there is none. Of several at that instant any may fit. */
 export function evaluatePick(leaf: PickLeaf, facts: Facts, atMs: number): Timed {
   const events = facts.inputs[leaf.input] ?? []
-  const window = slide(leaf.window, events, facts, UNTOLD)
-  window.moveTo(atMs)
+  const window = slide(leaf.window, events, facts, atMs)
   return untilChange(window, () => {
     const { from, to } = window
     const time = events[leaf.pick === 'first' ? from : to - 1]?.time
@@ -41,10 +38,9 @@ export function evaluateTime({ input, pick, op, agoMs }: TimeLeaf, facts: Facts,
 /** No event in the window; for whom it can be asked, the person was known before it began. */
 export function evaluateAbsence(leaf: AbsenceLeaf, facts: Facts, atMs: number): Timed {
   const events = facts.inputs[leaf.input] ?? []
-  const window = slide(leaf.window, events, facts, UNTOLD)
-  window.moveTo(atMs)
+  const window = slide(leaf.window, events, facts, atMs)
   const none = untilChange(window, () => window.from === window.to)
   if (!leaf.requireProfileAge || leaf.window.k !== 'rolling') return none
   const oldAt = facts.firstMs + leaf.window.lastMs
-  return atLeast(2, [none, atMs >= oldAt ? { holds: true, until: NEVER } : { holds: false, until: oldAt }])
+  return atLeast(2, [none, atMs >= oldAt ? constant(true) : { holds: false, until: oldAt }])
 }

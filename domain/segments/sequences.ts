@@ -138,8 +138,7 @@ function changesAfter({ leaf, facts }: Prepared, atMs: number): { events: number
   const inputs = [...new Set(leaf.steps.map((step) => step.input))]
   const [only = NONE, ...more] = inputs.map((input) => facts.inputs[input] ?? [])
   const events = more.length === 0 ? only : [only, ...more].flat().sort((a, b) => a.time - b.time)
-  const window = slide(leaf.window, events, facts, { enter: () => {}, leave: () => {} })
-  window.moveTo(atMs)
+  const window = slide(leaf.window, events, facts, atMs)
   const deadlines = deadlinesAfter(leaf, facts, atMs)
   let at = atMs
   let passed = 0

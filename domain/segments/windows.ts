@@ -47,7 +47,7 @@ export function zoneOf(tz: Zone | undefined, facts: Facts): string {
   return typeof name === 'string' && isZone(name) ? name : 'UTC'
 }
 
-/** Moves forward over the events; `enter` and `leave` are told each of them once. */
+/** A window that stands at an instant and moves forward over the events. */
 export type Slide = {
   /** The events in it: from the one of this index up to, and without, the other. */
   readonly from: number
@@ -57,17 +57,21 @@ export type Slide = {
   next(): number
 }
 
+const NOBODY = { enter: () => {}, leave: () => {} }
+
+/** Opens it at an instant; `on` is told each event that enters and each that leaves, once. */
 export function slide(
   window: PlanWindow,
   events: Occurrence[],
   facts: Facts,
-  on: { enter(event: Occurrence): void; leave(event: Occurrence): void },
+  atMs: number,
+  on: { enter(event: Occurrence): void; leave(event: Occurrence): void } = NOBODY,
 ): Slide {
   let from = 0
   let to = 0
   let at = Number.NEGATIVE_INFINITY
   const timeOf = (index: number) => events[index]?.time ?? NEVER
-  return {
+  const opened: Slide = {
     get from() {
       return from
     },
@@ -112,6 +116,8 @@ export function slide(
       }
     },
   }
+  opened.moveTo(atMs)
+  return opened
 }
 
 /** Moves a window that stands at the instant asked for from change to change, until `holdsNow` says something else. */

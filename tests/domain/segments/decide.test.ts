@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decide, factsFor, lastChange } from '../../../domain/segments/decide.ts'
-import { compareDecimals } from '../../../domain/segments/decimals.ts'
+import { missingTo } from '../../../domain/segments/decimals.ts'
 import { type Facts, indexEvents, type Occurrence } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule, type Plan } from '../../../domain/segments/plan.ts'
@@ -85,6 +85,10 @@ describe('aggregates', () => {
   })
 
   test('decimals are ordered as numbers are', () => {
+    const compareDecimals = (a: string, b: string) => {
+      const missing = missingTo(a, b)
+      return missing === '0' ? 0 : missing.startsWith('-') ? -1 : 1
+    }
     const decimal = fc.record({
       units: fc.integer({ min: -10_000, max: 10_000 }),
       scale: fc.integer({ min: 0, max: 3 }),

@@ -1,0 +1,50 @@
+// A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule and
+// the explanation of a segment.
+import { bucketOfProfile } from '../domain/buckets.ts'
+import { needsTraits } from '../domain/segments/asked.ts'
+import { factsFor } from '../domain/segments/decide.ts'
+import { type Facts, indexEvents } from '../domain/segments/facts.ts'
+import type { Input, Plan } from '../domain/segments/plan.ts'
+import { closureOf } from '../domain/segments/references.ts'
+import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
+import { readProfileStates } from '../store/memberships.ts'
+import type { LiveSegment } from '../store/segments.ts'
+import type { Sql } from '../store/sql.ts'
+
+/** `plans` = those of all live segments; `inputs` and `withTraits` = what it and those that it refers to look at. */
+export type AskedPlan = {
+  plan: Plan
+  plans: ReadonlyMap<string, Plan>
+  inputs: Input[]
+  withTraits: boolean
+  eventIds: EventIds
+}
+
+export async function openPlan(home: Sql, plan: Plan, live: LiveSegment[]): Promise<AskedPlan> {
+  const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
+  const all = closureOf(plan, plans)
+  const inputs = all.flatMap((one) => one.inputs)
+  return {
+    plan,
+    plans,
+    inputs,
+    withTraits: all.some(needsTraits),
+    eventIds: await readEventIds(home, inputs),
+  }
+}
+
+/** Of those profiles that exist; `sql` = the server that has their rows. */
+export async function readFacts(
+  sql: Sql,
+  { plan, plans, inputs, withTraits, eventIds }: AskedPlan,
+  profileIds: number[],
+  asOfMs: number,
+): Promise<Facts[]> {
+  const people = await readProfileStates(sql, profileIds, withTraits)
+  const buckets = profileIds.map(bucketOfProfile)
+  const scope = { people, bucketFrom: Math.min(...buckets), bucketTo: Math.max(...buckets), asOfMs }
+  const histories = await readHistories(sql, inputs, scope, eventIds)
+  return people.map((person) =>
+    factsFor(plan, { ...person, events: indexEvents(histories.get(person.profileId) ?? []) }, plans),
+  )
+}
