@@ -17,6 +17,7 @@ import { describeProcess } from '../runtime/process-gauges.ts'
 import { recordFailedEvents } from '../store/failed-events.ts'
 import { deadJobRow } from '../workers/dead-jobs.ts'
 import type { Pool } from '../workers/define.ts'
+import { createQuarantine } from '../workers/quarantine.ts'
 import { REGISTRY } from '../workers/registry.ts'
 import { type OnDead, type RunningPool, runPool } from '../workers/run.ts'
 import { type Connections, openConnections } from './connections.ts'
@@ -57,6 +58,7 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
   const { config } = connections
   const services: Service[] = []
   const pools: RunningPool[] = []
+  const quarantine = createQuarantine()
   const addresses: Addresses = {}
   try {
     if (names.has('collector') || names.has('api'))
@@ -69,6 +71,7 @@ export async function runProcess(given: Config, log: Log, asked: Asked[]): Promi
         deps: { sql, servers, cache, config, clock, log, metrics, depth },
         onDead: deadJobRecorder(connections),
         telemetry: tracing?.telemetry,
+        quarantine,
         ...(concurrency === undefined ? {} : { concurrency }),
       })
       pools.push(pool)

@@ -1,8 +1,9 @@
 // BullMQ's Worker, at rest. A process has a worker a lane, and each of them has timers of its own: locks to renew every few
 // seconds though no job is held, a look for stalled jobs, the end of a wait for jobs. Drifted apart, the timers of 24
 // lanes woke a process that had nothing to do five times a second. Here locks are renewed while there are any, and looks
-// and waits are in step. Used by workers/run.ts, the only place that knows a worker.
+// and waits are in step. It also knows which jobs it holds, by Redis's count: from the moment it asks for one. Used by workers/run.ts, the only place that knows a worker.
 import {
+  type Job,
   LockManager,
   type LockManagerWorkerContext,
   type Processor,
@@ -18,6 +19,8 @@ const LOOK_HOLDS = 0.9
 export class RestingWorker extends Worker {
   readonly #stalledMs: number
   #looks: { stop(): void } | undefined
+  #asking = 0
+  readonly #held = new Set<string | undefined>()
 
   constructor(
     name: string,
@@ -31,6 +34,37 @@ export class RestingWorker extends Worker {
     })
     this.#stalledMs = options.stalledInterval
     this.run().catch((error) => this.emit('error', error))
+  }
+
+  /** Jobs that are active in Redis, or may be: whoever looks at the handlers alone misses those on their way to them. */
+  held(): number {
+    return this.#asking + this.#held.size
+  }
+
+  /** A worker that was paused while it waited for a job does not take the one that comes. */
+  protected override async moveToActive(token: string, name?: string): Promise<Job> {
+    // BullMQ's own type leaves out that there may be none.
+    if (this.paused) return undefined as unknown as Job
+    this.#asking++
+    try {
+      const job: Job | undefined = await super.moveToActive(token, name)
+      if (job !== undefined) this.#held.add(job.id)
+      return job as Job
+    } finally {
+      this.#asking--
+    }
+  }
+
+  /** The end of a job may bring the next one. */
+  override async processJob(job: Job, token: string, fetchNext?: () => boolean): Promise<undefined | Job> {
+    try {
+      const next = await super.processJob(job, token, fetchNext)
+      if (next === undefined) return undefined
+      this.#held.add(next.id)
+      return next
+    } finally {
+      this.#held.delete(job.id)
+    }
   }
 
   protected override createLockManager(): void {

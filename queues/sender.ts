@@ -1,6 +1,6 @@
 // Puts payloads on queues: the only producer of jobs. One BullMQ Queue object per lane, made when first used, all on
 // one producer connection. Ids are deterministic, so sending the same payload again while it waits is one job.
-import { Queue, type Telemetry } from 'bullmq'
+import { type Job, Queue, type Telemetry } from 'bullmq'
 import { encodePayload } from './codec.ts'
 import { type RedisClient, serversOf } from './connection.ts'
 import { type PayloadOf, type QueueContract, queueNameOf, queuePrefix } from './define.ts'
@@ -13,6 +13,8 @@ export type Send<Produces extends QueueContract> = <Q extends Produces>(
 
 export type Sender = {
   send: Send<QueueContract>
+  /** As `send`, for halves of a job that may have ended its process: `isHalfOfSuspect` tells them. */
+  sendHalves(queue: QueueContract, halves: unknown[]): Promise<void>
   /** As `send`, with another id: a replay must not meet the failed job of the first life. */
   resend<Q extends QueueContract>(queue: Q, payload: PayloadOf<Q>, idSuffix: string): Promise<void>
   close(): Promise<void>
@@ -37,12 +39,16 @@ export function createSender(options: {
     return queue
   }
 
-  async function send<Q extends QueueContract>(contract: Q, payloads: PayloadOf<Q>[]): Promise<void> {
+  async function send<Q extends QueueContract>(
+    contract: Q,
+    payloads: PayloadOf<Q>[],
+    jobName = contract.name,
+  ): Promise<void> {
     const byLane = new Map<string, ReturnType<typeof toJob>[]>()
     for (const payload of payloads) {
       const name = queueNameOf(contract, payload)
       const jobs = byLane.get(name)
-      const job = toJob(contract, payload, contract.jobId(payload))
+      const job = { ...toJob(contract, payload, contract.jobId(payload)), name: jobName }
       if (jobs === undefined) byLane.set(name, [job])
       else jobs.push(job)
     }
@@ -63,7 +69,8 @@ export function createSender(options: {
   }
 
   return {
-    send,
+    send: (queue, payloads) => send(queue, payloads),
+    sendHalves: (queue, halves) => send(queue, halves as PayloadOf<typeof queue>[], halfName(queue.name)),
     async resend(contract, payload, idSuffix) {
       const job = toJob(contract, payload, `${contract.jobId(payload)}-${idSuffix}`)
       await laneOf(queueNameOf(contract, payload)).add(job.name, job.data, job.opts)
@@ -72,6 +79,13 @@ export function createSender(options: {
       await Promise.allSettled([...lanes.values()].map((queue) => queue.close()))
     },
   }
+}
+
+const halfName = (queueName: string) => `${queueName} half`
+
+/** Whether the job was sent by `sendHalves`. */
+export function isHalfOfSuspect(job: Job): boolean {
+  return job.name === halfName(job.queueName)
 }
 
 /** A BullMQ queue as producers and observers open it; `skipMetasUpdate` keeps observers from resetting stream caps. */

@@ -13,13 +13,14 @@ import type { RedisClient } from '../queues/connection.ts'
 import { type QueueContract, queueNames, queuePrefix } from '../queues/define.ts'
 import type { DepthSampler } from '../queues/depth.ts'
 import { RestingWorker } from '../queues/resting-worker.ts'
-import type { Sender } from '../queues/sender.ts'
+import { isHalfOfSuspect, type Sender } from '../queues/sender.ts'
 import { describeError, fail, isInfrastructureError, PermanentError, RetryLater } from '../runtime/errors.ts'
 import { beginAtZero } from '../runtime/instruments.ts'
 import type { Service } from '../runtime/lifecycle.ts'
 import type { Log } from '../runtime/log.ts'
 import type { JobInfo, OpenPool, Pool, PoolDeps } from './define.ts'
 import { type LaneProgress, trackProgress } from './progress.ts'
+import { createQuarantine, type Quarantine } from './quarantine.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 /** Called once when a job is given up for good: writes what it held where it can be seen and replayed. */
@@ -39,22 +40,18 @@ export type RunOptions = {
   telemetry?: Telemetry | undefined
   /** Overrides the pool's own concurrency. */
   concurrency?: number
+  /** Of the process, when it runs other pools too. */
+  quarantine?: Quarantine
 }
 
 export type RunningPool = Service & { lanes: string[]; progress: LaneProgress }
 
 /**
  * After this many stalls a job is a suspect: it may be what kills its process. It is retried as two halves where it can
- * be, and no two suspects of a lane are active at once in a process, so that the guilty one takes no other with it.
+ * be, each of them a suspect from its first stall on; suspects run alone in their process (quarantine.ts).
  */
-const STALLS_BEFORE_SPLIT = 2
-/**
- * A suspect that cannot be halved waits, so that the others have been handed back before it may end the process; they
- * come back when it has had its time.
- */
-const SUSPECT_WAIT_MS = 500
-const suspectLater = () =>
-  new RetryLater(SUSPECT_WAIT_MS * (2 + Math.random() * 2), 'jobs that have stalled go one by one')
+const STALLS_OF_A_SUSPECT = 2
+const STALLS_OF_A_SUSPECT_HALF = 1
 
 /** Opens the pool and starts a Worker on each of its lanes. `quiet` stops taking jobs, `stop` waits for those in flight. */
 export async function runPool(pool: Pool, options: RunOptions): Promise<RunningPool> {
@@ -66,7 +63,8 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
   beginAtZero(metrics.lockFailures, { pool: [pool.name] })
   const opened = await pool.open({ ...deps, send: options.sender.send, concurrency })
   const stopping = new AbortController()
-  const execute = createExecutor(pool, opened, options, stopping.signal)
+  const quarantine = options.quarantine ?? createQuarantine()
+  const execute = createExecutor(pool, opened, options, stopping.signal, quarantine)
   const lanes = queueNames(pool.consumes, config.shards)
   const progress = trackProgress(lanes)
   const workers = lanes.map((lane) => {
@@ -100,6 +98,7 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
     worker.on('error', (error) => {
       if (error.name === 'ReplyError') progress.refused(lane)
     })
+    quarantine.add(worker)
     return worker
   })
   await Promise.all(workers.map((worker) => worker.waitUntilReady()))
@@ -121,7 +120,13 @@ export async function runPool(pool: Pool, options: RunOptions): Promise<RunningP
   }
 }
 
-function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopping: AbortSignal) {
+function createExecutor(
+  pool: Pool,
+  opened: OpenPool,
+  options: RunOptions,
+  stopping: AbortSignal,
+  quarantine: Quarantine,
+) {
   const check = Compile(pool.consumes.payload)
   const { metrics, depth, config } = options.deps
   const gates = pool.produces
@@ -130,40 +135,38 @@ function createExecutor(pool: Pool, opened: OpenPool, options: RunOptions, stopp
       queueNames(queue, config.shards).map((name) => ({ name, limit: queue.budget.maxWaitingJobs })),
     )
 
-  const busyWithSuspect = new Set<string>()
+  async function run(job: Job, payload: unknown, lane: string): Promise<void> {
+    metrics.jobWaitSeconds.observe({ pool: pool.name }, Math.max(0, Date.now() - job.timestamp) / 1000)
+    const endTimer = metrics.jobSeconds.startTimer({ pool: pool.name })
+    await withTimeLimit(pool.work.timeoutMs, stopping, (signal) => {
+      const attempts = job.opts.attempts ?? 1
+      const info: JobInfo = {
+        jobId: job.id ?? '',
+        lane,
+        attempt: job.attemptsMade + 1,
+        lastAttempt: job.attemptsMade + 1 >= attempts,
+        addedAt: job.timestamp,
+        signal,
+      }
+      return opened.handle(payload, info)
+    })
+    endTimer()
+    metrics.jobs.inc({ pool: pool.name, outcome: 'done' })
+  }
 
   return async function execute(job: Job, token: string, lane: string): Promise<void> {
-    const isSuspect = job.stalledCounter >= STALLS_BEFORE_SPLIT
-    if (isSuspect && busyWithSuspect.has(lane)) return mapOutcome(pool, options, job, token, suspectLater())
-    if (isSuspect) busyWithSuspect.add(lane)
     try {
-      await waitForDownstream(depth, gates, stopping)
+      quarantine.passOrGoBack()
+      await waitForDownstream(depth, gates, stopping, quarantine)
       const payload = decode(job, lane)
       if (!check.Check(payload)) throw payloadMismatch(check.Errors(payload), lane)
-      if (isSuspect) {
-        if (await splitStalled(pool, options.sender, payload)) return
-        await new Promise((resolve) => setTimeout(resolve, SUSPECT_WAIT_MS))
-      }
-      metrics.jobWaitSeconds.observe({ pool: pool.name }, Math.max(0, Date.now() - job.timestamp) / 1000)
-      const endTimer = metrics.jobSeconds.startTimer({ pool: pool.name })
-      await withTimeLimit(pool.work.timeoutMs, stopping, (signal) => {
-        const attempts = job.opts.attempts ?? 1
-        const info: JobInfo = {
-          jobId: job.id ?? '',
-          lane,
-          attempt: job.attemptsMade + 1,
-          lastAttempt: job.attemptsMade + 1 >= attempts,
-          addedAt: job.timestamp,
-          signal,
-        }
-        return opened.handle(payload, info)
-      })
-      endTimer()
-      metrics.jobs.inc({ pool: pool.name, outcome: 'done' })
+      const isHalf = isHalfOfSuspect(job)
+      const isSuspect = job.stalledCounter >= (isHalf ? STALLS_OF_A_SUSPECT_HALF : STALLS_OF_A_SUSPECT)
+      if (isSuspect && (await splitStalled(pool, options.sender, payload))) return
+      if (isSuspect || isHalf) await quarantine.alone(() => run(job, payload, lane))
+      else await run(job, payload, lane)
     } catch (error) {
       await mapOutcome(pool, options, job, token, error)
-    } finally {
-      if (isSuspect) busyWithSuspect.delete(lane)
     }
   }
 }
@@ -224,7 +227,7 @@ async function recordIfDead(
 async function splitStalled(pool: Pool, sender: Sender, payload: unknown): Promise<boolean> {
   const halves: unknown[] = pool.consumes.split?.(payload) ?? []
   if (halves.length < 2) return false
-  await sender.send(pool.consumes, halves)
+  await sender.sendHalves(pool.consumes, halves)
   return true
 }
 
@@ -233,8 +236,10 @@ async function waitForDownstream(
   depth: DepthSampler,
   gates: { name: string; limit: number }[],
   stopping: AbortSignal,
+  quarantine: Quarantine,
 ): Promise<void> {
   while (gates.some((gate) => depth.depthOf(gate.name).waiting > gate.limit)) {
+    quarantine.passOrGoBack()
     if (stopping.aborted) throw new RetryLater(0, 'stopping while downstream is over its budget')
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
