@@ -48,7 +48,8 @@ export function createSender(options: {
     for (const payload of payloads) {
       const name = queueNameOf(contract, payload)
       const jobs = byLane.get(name)
-      const job = { ...toJob(contract, payload, contract.jobId(payload)), name: jobName }
+      const job = toJob(contract, payload, contract.jobId(payload))
+      job.name = jobName
       if (jobs === undefined) byLane.set(name, [job])
       else jobs.push(job)
     }
