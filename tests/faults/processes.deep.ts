@@ -130,9 +130,8 @@ test('row 20: a worker that wakes up after its lock has expired writes nothing o
       const hits: Record<string, number> = {}
       const before = await deployment.stalledJobs()
       // Segment first, while buyers are still on their way: their messages follow when it wakes up. Both are slowed, so
-      // that they can be met at work: messages so much that they outlast the zombie of segment.
-      deployment.links.of('segment', 'postgres').set({ latencyMs: 20 })
-      deployment.links.of('deliver', 'postgres').set({ latencyMs: 400 })
+      // that they can be met at work.
+      for (const pool of ['segment', 'deliver']) deployment.links.of(pool, 'postgres').set({ latencyMs: 20 })
       for (const pool of ['segment', 'deliver', 'persist']) {
         const held = await nemesis.stopAtWork(pool, () => deployment.activeJobs(lanesOf(pool)))
         // Another process of the pool takes the zombie's jobs over while it stands still.

@@ -1,6 +1,6 @@
 // Segments against an oracle that evaluates every rule by plain loops over all events.
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { checkRule } from '../../../domain/segments/version.ts'
 import { persist } from '../../../queues/pipeline.ts'
 import { manualClock } from '../../../runtime/clock.ts'
@@ -17,6 +17,9 @@ import { ruleNode } from '../../support/random-rules.ts'
 import { isMember, type OracleEvent, type OraclePerson } from '../../support/segment-oracle.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
+
+// Every instant is compared for everybody by the naive evaluator: the slowest machine takes a minute where a quick one takes five seconds.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const PEOPLE = 24
 // Another one every run; a failure names it.
