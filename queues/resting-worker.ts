@@ -102,6 +102,14 @@ export class RestingWorker extends Worker {
     return Math.max(this.minimumBlockTimeout, Math.min(untilDue, untilWake))
   }
 
+  /** BullMQ's own believes a main loop that is just ending to go on, and then nothing would start it again. */
+  override async resume(): Promise<void> {
+    await super.resume()
+    await new Promise((resolve) => setImmediate(resolve))
+    if (this.isRunning() || this.paused || this.closing !== undefined) return
+    this.run().catch((error) => this.emit('error', error))
+  }
+
   override close(force?: boolean): Promise<void> {
     this.#looks?.stop()
     return super.close(force)
