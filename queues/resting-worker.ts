@@ -1,7 +1,8 @@
 // BullMQ's Worker, at rest. A process has a worker a lane, and each of them has timers of its own: locks to renew every few
 // seconds though no job is held, a look for stalled jobs, the end of a wait for jobs. Drifted apart, the timers of 24
 // lanes woke a process that had nothing to do five times a second. Here locks are renewed while there are any, and looks
-// and waits are in step. It also knows which jobs it holds, by Redis's count: from the moment it asks for one. Used by workers/run.ts, the only place that knows a worker.
+// and waits are in step. It also says how many jobs it holds as Redis counts them: from the moment it asks for one. Used by
+// workers/run.ts, the only place that knows a worker.
 import {
   type Job,
   LockManager,
@@ -33,6 +34,10 @@ export class RestingWorker extends Worker {
       stalledInterval: Math.ceil(options.stalledInterval * LOOK_HOLDS),
     })
     this.#stalledMs = options.stalledInterval
+    this.#start()
+  }
+
+  #start(): void {
     this.run().catch((error) => this.emit('error', error))
   }
 
@@ -55,16 +60,16 @@ export class RestingWorker extends Worker {
     }
   }
 
-  /** The end of a job may bring the next one. */
+  /** The end of a job may bring the next one, which may be the same job again. */
   override async processJob(job: Job, token: string, fetchNext?: () => boolean): Promise<undefined | Job> {
+    let next: undefined | Job
     try {
-      const next = await super.processJob(job, token, fetchNext)
-      if (next === undefined) return undefined
-      this.#held.add(next.id)
-      return next
+      next = (await super.processJob(job, token, fetchNext)) ?? undefined
     } finally {
       this.#held.delete(job.id)
     }
+    if (next !== undefined) this.#held.add(next.id)
+    return next
   }
 
   protected override createLockManager(): void {
@@ -106,8 +111,7 @@ export class RestingWorker extends Worker {
   override async resume(): Promise<void> {
     await super.resume()
     await new Promise((resolve) => setImmediate(resolve))
-    if (this.isRunning() || this.paused || this.closing !== undefined) return
-    this.run().catch((error) => this.emit('error', error))
+    if (!this.isRunning() && !this.paused && this.closing === undefined) this.#start()
   }
 
   override close(force?: boolean): Promise<void> {

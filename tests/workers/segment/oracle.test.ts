@@ -18,7 +18,8 @@ import { isMember, type OracleEvent, type OraclePerson } from '../../support/seg
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
 
-// Every instant is compared for everybody by the naive evaluator: the slowest machine takes a minute where a quick one takes five seconds.
+// Every instant is compared for everybody by the naive evaluator; on a slow machine beside other work that took one test
+// more than thirty seconds.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const PEOPLE = 24
