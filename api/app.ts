@@ -13,6 +13,7 @@ import type { ApiDeps } from './deps.ts'
 import { failedEventRoutes } from './failed-events.ts'
 import { installIdempotency } from './idempotency.ts'
 import { keyRoutes } from './keys.ts'
+import { listRoutes } from './lists.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
 import { segmentExplainRoutes } from './segment-explain.ts'
@@ -42,6 +43,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     segmentMemberRoutes(api, deps)
     segmentPreviewRoutes(api, deps)
     segmentExplainRoutes(api, deps)
+    await api.register((lists) => listRoutes(lists, deps))
     campaignRoutes(api, deps)
     deliveryRoutes(api, deps)
     suppressionRoutes(api, deps)

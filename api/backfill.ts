@@ -1,16 +1,16 @@
-// After a segment changed: hands every profile to the segment pool. Used by api/segments.ts once the change is committed.
+// After a segment or a list changed: hands every profile to the segment pool. Used by api/segments.ts and api/lists.ts once
+// the change is committed.
 import { sendBackfill } from '../queues/backfill.ts'
 import { isInfrastructureError } from '../runtime/errors.ts'
+import { closeBackfill, type OpenBackfill } from '../store/backfills.ts'
 import { profilesOfBuckets } from '../store/memberships.ts'
-import { closeBackfill, type SegmentRow } from '../store/segments.ts'
 import type { ApiDeps } from './deps.ts'
 
 /** How many profiles are handed on; null = a store was not reachable, and the sweep of the schedule pool will do it. */
 export async function evaluateAgain(
   { sql, servers, sender, config, clock, log }: ApiDeps,
-  { segmentId, liveVersion, archivedAt }: SegmentRow,
+  open: OpenBackfill,
 ): Promise<number | null> {
-  const change = `${archivedAt === null ? 'v' : 'a'}${liveVersion ?? 0}`
   try {
     const named = await sendBackfill(
       {
@@ -18,13 +18,13 @@ export async function evaluateAgain(
         readProfiles: (slice) => profilesOfBuckets(servers, slice),
         shards: config.shards,
       },
-      { segmentId, change, nowMs: clock.now() },
+      { ...open, nowMs: clock.now() },
     )
-    await closeBackfill(sql, { segmentId, change })
+    await closeBackfill(sql, open)
     return named
   } catch (error) {
     if (!isInfrastructureError(error)) throw error
-    log.warn({ segmentId }, 'a backfill was cut off; the sweep will run it again')
+    log.warn({ ...open }, 'a backfill was cut off; the sweep will run it again')
     return null
   }
 }

@@ -27,6 +27,7 @@ const TAGS = [
   { name: 'profiles', description: 'The same by profile number: also for people without a user id' },
   { name: 'sessions', description: 'Runs of events with gaps of at most 30 minutes' },
   { name: 'segments', description: 'Rules, who is in, and how many' },
+  { name: 'lists', description: 'User ids from elsewhere, that rules ask about' },
   { name: 'campaigns', description: 'What is sent to whom when they enter a segment' },
   { name: 'templates', description: 'The texts of messages' },
   { name: 'deliveries', description: 'What was sent, and how it went' },

@@ -1,21 +1,24 @@
 // A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule and
 // the explanation of a segment.
 import { bucketOfProfile } from '../domain/buckets.ts'
-import { needsTraits } from '../domain/segments/asked.ts'
+import { askedLists, needsTraits } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type Facts, indexEvents } from '../domain/segments/facts.ts'
 import type { Input, Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
 import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
+import { readListsOf } from '../store/list-members.ts'
 import { readProfileStates } from '../store/memberships.ts'
 import type { LiveSegment } from '../store/segments.ts'
 import type { Sql } from '../store/sql.ts'
 
-/** `plans` = those of all live segments; `inputs` and `withTraits` = what it and those that it refers to look at. */
+/** `plans` = those of all live segments; `inputs`, `lists`, `withTraits` = what it and those that it refers to look at. */
 export type AskedPlan = {
+  home: Sql
   plan: Plan
   plans: ReadonlyMap<string, Plan>
   inputs: Input[]
+  lists: string[]
   withTraits: boolean
   eventIds: EventIds
 }
@@ -25,9 +28,11 @@ export async function openPlan(home: Sql, plan: Plan, live: LiveSegment[]): Prom
   const all = closureOf(plan, plans)
   const inputs = all.flatMap((one) => one.inputs)
   return {
+    home,
     plan,
     plans,
     inputs,
+    lists: askedLists(all),
     withTraits: all.some(needsTraits),
     eventIds: await readEventIds(home, inputs),
   }
@@ -36,7 +41,7 @@ export async function openPlan(home: Sql, plan: Plan, live: LiveSegment[]): Prom
 /** Of those profiles that exist; `sql` = the server that has their rows. */
 export async function readFacts(
   sql: Sql,
-  { plan, plans, inputs, withTraits, eventIds }: AskedPlan,
+  { home, plan, plans, inputs, lists, withTraits, eventIds }: AskedPlan,
   profileIds: number[],
   asOfMs: number,
 ): Promise<Facts[]> {
@@ -44,7 +49,9 @@ export async function readFacts(
   const buckets = profileIds.map(bucketOfProfile)
   const scope = { people, bucketFrom: Math.min(...buckets), bucketTo: Math.max(...buckets), asOfMs }
   const histories = await readHistories(sql, inputs, scope, eventIds)
-  return people.map((person) =>
-    factsFor(plan, { ...person, events: indexEvents(histories.get(person.profileId) ?? []) }, plans),
-  )
+  const inLists = await readListsOf(home, lists, profileIds)
+  return people.map((person) => {
+    const events = indexEvents(histories.get(person.profileId) ?? [])
+    return factsFor(plan, { ...person, events, lists: inLists.get(person.profileId) ?? new Set() }, plans)
+  })
 }

@@ -7,6 +7,7 @@ import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { RuleSchema } from '../schema/rule.ts'
 import { recordAudit } from '../store/audit.ts'
+import type { OpenBackfill } from '../store/backfills.ts'
 import {
   addVersion,
   archiveSegment,
@@ -53,8 +54,8 @@ const GOLD_RULE = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' }
 export const RuleDocument = Type.Record(Type.String(), Type.Unknown(), {
   description:
     'The rule: `match` is a tree of `all`, `any`, `atLeast`, `not` over conditions on traits (`k: "trait"`), dates, ' +
-    'counts and amounts of events in a window (`k: "agg"`), first and last events, absence, ordered steps and other ' +
-    'segments: see `GET /api/v1/rule-schema` and docs/SEGMENTS.md. A mistake is answered with its path.',
+    'counts and amounts of events in a window (`k: "agg"`), first and last events, absence, ordered steps, lists ' +
+    'and other segments: see `GET /api/v1/rule-schema` and docs/SEGMENTS.md. A mistake is answered with its path.',
   examples: [EXAMPLE_RULE, GOLD_RULE],
 })
 const Author = Type.String({ maxLength: 100, description: 'Absent = the key that asks' })
@@ -257,7 +258,11 @@ function noSuchSegment() {
 }
 
 async function evaluated(deps: ApiDeps, segment: SegmentRow) {
-  return { ...shown(segment), profilesToEvaluate: await evaluateAgain(deps, segment) }
+  return { ...shown(segment), profilesToEvaluate: await evaluateAgain(deps, changeOf(segment)) }
+}
+
+function changeOf({ segmentId, liveVersion, archivedAt }: SegmentRow): OpenBackfill {
+  return { id: segmentId, change: `${archivedAt === null ? 'v' : 'a'}${liveVersion ?? 0}` }
 }
 
 async function audit(

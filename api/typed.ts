@@ -1,5 +1,6 @@
 // Gives route files the static types of their schemas, and checks requests against them: bodies strictly, query and path
-// after turning their text into numbers and booleans. Used by every route file; never answers itself.
+// after turning their text into numbers and booleans; a body that comes as a stream is judged by who reads it. Used by every route file; never answers itself.
+import { Readable } from 'node:stream'
 import type { FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -23,6 +24,7 @@ export function useSchemaChecks(app: HttpServer): void {
     const check = Compile(schema)
     const isText = httpPart !== 'body'
     return (data: unknown) => {
+      if (data instanceof Readable) return { value: data }
       const ill = illText(data)
       if (ill !== undefined) return { error: ill }
       const withDefaults = Value.Default(schema, data)

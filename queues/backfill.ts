@@ -1,4 +1,4 @@
-// Has every profile evaluated again after a rule came, changed or went: names all of them to their shards, a slice a
+// Has every profile evaluated again after a rule came, changed or went, or a list that one asks about changed: names all of them to their shards, a slice a
 // job. Called by the API after the change is committed, and by the sweep for what was cut off; evaluating twice is safe,
 // so a backfill that did not end simply runs again.
 import { bucketsOfShard } from '../domain/buckets.ts'
@@ -9,9 +9,10 @@ import type { Send } from './sender.ts'
 const PROFILES_A_JOB = 2_000
 
 export type Backfill = {
-  segmentId: number
+  /** Number of the segment or list. */
+  id: number
   /**
-   * `v2` = version 2 came, `a2` = it was archived then. Part of the job ids, so that a slice of one change is one job
+   * Of a segment: `v2` = version 2 came, `a2` = it was archived then. Of a list: `l5` = it became its version 5. Part of the job ids, so that a slice of one change is one job
    * while it waits; and what entries and exits are put down to follows from it. Campaigns fire on neither reason.
    */
   change: string
@@ -43,7 +44,7 @@ export async function sendBackfill(
       await deps.send(segment, [
         {
           v: 1,
-          batchId: `bf-${backfill.segmentId}-${backfill.change}-${first}`,
+          batchId: `bf-${backfill.id}-${backfill.change}-${first}`,
           shard,
           reason,
           profileIds,

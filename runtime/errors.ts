@@ -5,6 +5,7 @@
 export const ERRORS = {
   // the write edge
   malformed_json: { status: 400, title: 'The body is not valid JSON' },
+  malformed_csv: { status: 400, title: 'The body is not valid CSV with user ids' },
   invalid_event: { status: 400, title: 'The event does not have the expected shape' },
   all_events_invalid: { status: 400, title: 'No event of the request could be accepted' },
   invalid_request: { status: 400, title: 'The request does not have the expected shape' },

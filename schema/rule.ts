@@ -231,6 +231,15 @@ const SegmentNode = object({
 })
 export type SegmentNode = Static<typeof SegmentNode>
 
+const ListNode = object({
+  k: Type.Literal('list'),
+  list: Type.String({
+    pattern: '^[a-z0-9][a-z0-9_-]{0,62}$',
+    description: 'Slug of an uploaded list: whether any user id of the person is in it',
+  }),
+})
+export type ListNode = Static<typeof ListNode>
+
 const Node = Type.Ref('Node')
 const Language = Type.Module({
   Node: Type.Union([
@@ -248,6 +257,7 @@ const Language = Type.Module({
     GeoNode,
     SampleNode,
     SegmentNode,
+    ListNode,
     AggNode,
     PickNode,
     TimeNode,

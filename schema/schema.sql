@@ -170,6 +170,27 @@ create table identities (
   CHECK ((kind = ANY (ARRAY[0, 1])))
 );
 
+create table list_members (
+  list_id integer not null,
+  user_id text not null,
+  PRIMARY KEY (list_id, user_id),
+  FOREIGN KEY (list_id) REFERENCES lists(list_id) ON DELETE CASCADE
+);
+
+create table lists (
+  list_id integer generated always as identity not null,
+  slug text not null,
+  version integer default 0 not null,
+  members integer default 0 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  backfill_version integer,
+  backfill_since timestamp with time zone,
+  UNIQUE (slug),
+  PRIMARY KEY (list_id),
+  CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+);
+
 create table membership_changes (
   bucket smallint not null,
   change_id bigint default nextval('membership_change_numbers'::regclass) not null,

@@ -117,7 +117,8 @@ function tailOf(e: NormalEvent): string {
 const COPY_SPECIAL = /[\\\t\n\r]/
 const COPY_ESCAPES: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' }
 
-function escapeCopy(text: string): string {
+/** A text in COPY's form. */
+export function escapeCopy(text: string): string {
   return COPY_SPECIAL.test(text) ? text.replace(/[\\\t\n\r]/g, (char) => COPY_ESCAPES[char] ?? char) : text
 }
 

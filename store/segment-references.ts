@@ -1,17 +1,20 @@
-// Segments that refer to other segments, as they are live now: checked in the transaction that changes one, under a lock, so
-// that two changes at once cannot make a circle.
-import { referencesOf, refusedReference } from '../domain/segments/references.ts'
+// What segments refer to, as they are live now: other segments and lists. Checked in the transaction that changes one, under a
+// lock, so that two changes at once cannot make a circle, nor one take away what the other has just come to need.
+import { fault, suggest } from '../domain/segments/parse-values.ts'
+import { listsOf, referencesOf, refusedReference } from '../domain/segments/references.ts'
 import { fail } from '../runtime/errors.ts'
 import type { Rule } from '../schema/rule.ts'
+import { textArray } from './arrays.ts'
 import type { Queryable, Transaction } from './sql.ts'
 
-/** Until the end of the transaction nobody else changes a segment. */
+/** Until the end of the transaction nobody else changes a segment, or which lists there are. */
 export async function lockSegments(tx: Transaction): Promise<void> {
   await tx`select pg_advisory_xact_lock(hashtextextended(current_schema() || '.segments', 0))`
 }
 
-/** Throws `invalid_rule` when the rule, as that of `slug`, names a segment that is not live, or comes back to itself. */
+/** Throws `invalid_rule` when the rule, as that of `slug`, names what is not there, or comes back to itself. */
 export async function mustReferWell(sql: Queryable, slug: string, rule: Rule): Promise<void> {
+  await mustNameLists(sql, rule)
   const references = referencesOf(rule.match)
   if (references.length === 0) return
   const refused = refusedReference(slug, references, await liveReferences(sql, slug))
@@ -25,12 +28,43 @@ export async function mustNotBeReferredTo(sql: Queryable, slug: string): Promise
       throw fail('conflict', `the segment "${other}" refers to it: change or archive that one first`)
 }
 
+/** Slugs a refusal looks through for the one that was meant. */
+const NEAR_LISTS = 1_000
+
+async function mustNameLists(sql: Queryable, rule: Rule): Promise<void> {
+  const named = listsOf(rule.match)
+  if (named.length === 0) return
+  const rows = await sql<{ slug: string }[]>`
+    select slug from lists where slug = any(${textArray(named.map((one) => one.list))}::text[])`
+  const found = new Set(rows.map((row) => row.slug))
+  const missing = named.find((one) => !found.has(one.list))
+  if (missing === undefined) return
+  const known = await sql<{ slug: string }[]>`select slug from lists order by slug limit ${NEAR_LISTS}`
+  const meant = suggest(
+    missing.list,
+    known.map((row) => row.slug),
+  )
+  throw fault(missing.path, `names no list: there is no "${missing.list}"${meant}`)
+}
+
+/** A live segment that asks about the list; undefined when none does. */
+export async function segmentWithList(sql: Queryable, list: string): Promise<string | undefined> {
+  for (const { slug, rule } of await liveRules(sql))
+    if (listsOf(rule.match).some((one) => one.list === list)) return slug
+  return undefined
+}
+
 /** What every live segment but `slug` refers to. */
 async function liveReferences(sql: Queryable, slug: string): Promise<Map<string, string[]>> {
-  const rows = await sql<{ slug: string; rule: Rule }[]>`
+  const others = (await liveRules(sql)).filter((one) => one.slug !== slug)
+  return new Map(others.map((one) => [one.slug, referencesOf(one.rule.match)]))
+}
+
+async function liveRules(sql: Queryable): Promise<{ slug: string; rule: Rule }[]> {
+  return sql<{ slug: string; rule: Rule }[]>`
     select s.slug, v.rule
     from segments s
     join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
-    where s.archived_at is null and s.slug <> ${slug}`
-  return new Map(rows.map((row) => [row.slug, referencesOf(row.rule.match)]))
+    where s.archived_at is null
+    order by s.segment_id`
 }

@@ -96,25 +96,6 @@ async function markBackfill(tx: Transaction, segmentId: number): Promise<void> {
     where segment_id = ${segmentId} and exists (select 1 from identities)`
 }
 
-export type OpenBackfill = { segmentId: number; change: string }
-
-/** Changes committed more than `idleMs` ago whose profiles were not all handed on. */
-export async function openBackfills(sql: Queryable, options: { idleMs: number }): Promise<OpenBackfill[]> {
-  return sql<OpenBackfill[]>`
-    select segment_id as "segmentId", backfill_change as change
-    from segments
-    where backfill_change is not null
-      and backfill_since < clock_timestamp() - ${options.idleMs} * interval '1 millisecond'
-    order by backfill_since`
-}
-
-/** A newer change of the same segment keeps its own mark. */
-export async function closeBackfill(sql: Queryable, done: OpenBackfill): Promise<void> {
-  await sql`
-    update segments set backfill_change = null, backfill_since = null
-    where segment_id = ${done.segmentId} and backfill_change = ${done.change}`
-}
-
 async function bumpGeneration(tx: Transaction): Promise<void> {
   await tx`
     insert into settings (name, value) values ('segments_generation', '1')

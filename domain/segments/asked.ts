@@ -35,6 +35,13 @@ function looksAtTraits(leaf: Leaf): boolean {
     case 'time':
     case 'sample':
     case 'segment':
+    case 'list':
       return false
   }
+}
+
+/** Slugs of the lists that the plans ask about, each once. */
+export function askedLists(plans: Plan[]): string[] {
+  const leaves = plans.flatMap((plan) => plan.leaves)
+  return [...new Set(leaves.flatMap((leaf) => (leaf.k === 'list' ? [leaf.list] : [])))]
 }

@@ -48,6 +48,8 @@ export function decideLeaf(leaf: Leaf, facts: Facts, atMs: number): Timed {
       return evaluateSample(leaf, facts)
     case 'segment':
       return facts.segment(leaf.segment, atMs)
+    case 'list':
+      return constant(facts.lists.has(leaf.list))
     case 'agg':
       return evaluateAggregate(leaf, facts, atMs)
     case 'pick':
@@ -71,11 +73,12 @@ export function factsFor(
   plans: ReadonlyMap<string, Plan>,
   known = new Map<string, Timed>(),
 ): Facts {
-  const { profileId, traits, firstMs, events } = person
+  const { profileId, traits, firstMs, lists, events } = person
   return {
     profileId,
     traits,
     firstMs,
+    lists,
     inputs: pickInputs(plan.inputs, events),
     segment(slug, atMs) {
       const other = plans.get(slug)

@@ -74,6 +74,8 @@ function foundBy(leaf: Leaf, holds: boolean, { facts, atMs }: Asked): Found {
       return foundValue(sampleOf(leaf.salt, facts.profileId))
     case 'segment':
       return foundValue(leaf.segment)
+    case 'list':
+      return foundValue(leaf.list)
     case 'agg': {
       const { value, events } = aggregateAt(leaf, facts, atMs)
       const missing = holds || value === undefined ? null : missingOf(leaf, value)

@@ -1,5 +1,5 @@
-// What is known of a person when a plan is asked: traits, and the events that its inputs name. Read by store/histories.ts,
-// looked at by the leaves. Pure types, and how an input picks its own events.
+// What is known of a person when a plan is asked: traits, lists, and the events that its inputs name. Read by
+// store/histories.ts and store/list-members.ts, looked at by the leaves. Pure types, and how an input picks its own events.
 import { conditionHolds } from './conditions.ts'
 import type { Input } from './plan.ts'
 import type { Timed } from './timed.ts'
@@ -22,6 +22,8 @@ export type Person = {
   traits: Record<string, unknown>
   /** First event, ms. */
   firstMs: number
+  /** Slugs of those lists, of all that are asked about, that have one of the person's user ids. */
+  lists: ReadonlySet<string>
 }
 
 /** A person as one plan looks at them. */

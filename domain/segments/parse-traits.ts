@@ -3,6 +3,7 @@ import {
   type AnniversaryNode,
   type DateNode,
   type GeoNode,
+  type ListNode,
   RULE_LIMITS,
   type SampleNode,
   SCALAR_TYPES,
@@ -131,10 +132,19 @@ export function sampleAt(node: Json, path: string): SampleNode {
   }
 }
 
+const SLUG = /^[a-z0-9][a-z0-9_-]{0,62}$/
+
 export function segmentAt(node: Json, path: string): SegmentNode {
   knownKeys(node, ['k', 'segment'], path)
   const segment = textAt(node.segment, `${path}.segment`)
-  if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(segment))
-    throw fault(`${path}.segment`, 'expected the slug of a segment')
+  if (!SLUG.test(segment)) throw fault(`${path}.segment`, 'expected the slug of a segment')
   return { k: 'segment', segment }
+}
+
+/** Whether there is such a list is looked at where the rule is stored or tried: store/segment-references.ts. */
+export function listNodeAt(node: Json, path: string): ListNode {
+  knownKeys(node, ['k', 'list'], path)
+  const list = textAt(node.list, `${path}.list`)
+  if (!SLUG.test(list)) throw fault(`${path}.list`, 'expected the slug of a list')
+  return { k: 'list', list }
 }

@@ -136,19 +136,17 @@ export function knownKeys(node: Json, known: string[], path: string): void {
   }
 }
 
-/** The known word that starts alike or differs by one character. */
-function suggest(input: unknown, known: readonly string[]): string {
+/** The known word that differs by one character, else one that starts alike. */
+export function suggest(input: unknown, known: readonly string[]): string {
   if (typeof input !== 'string' || input === '') return ''
   const lower = input.toLowerCase()
-  const near = known.find(
-    (word) =>
-      word.toLowerCase() === lower ||
-      isOneOff(word.toLowerCase(), lower) ||
-      word.toLowerCase().startsWith(lower.slice(0, 3)),
-  )
+  const near =
+    known.find((word) => isOneOff(word.toLowerCase(), lower)) ??
+    known.find((word) => word.toLowerCase().startsWith(lower.slice(0, 3)))
   return near === undefined ? '' : `; did you mean "${near}"?`
 }
 
+/** The same counts too. */
 function isOneOff(a: string, b: string): boolean {
   if (Math.abs(a.length - b.length) > 1) return false
   let same = 0

@@ -8,6 +8,7 @@ import type {
   Comparison,
   DateNode,
   GeoNode,
+  ListNode,
   PickNode,
   PropertyFilter,
   Rule,
@@ -79,6 +80,7 @@ export type Leaf =
   | GeoNode
   | SampleNode
   | SegmentNode
+  | ListNode
   | AggLeaf
   | PickLeaf
   | TimeLeaf

@@ -1,4 +1,4 @@
-// Segments that refer to other segments: which, and that nobody refers to itself by a detour. Pure.
+// What rules refer to: lists, and other segments, of which nobody refers to itself by a detour. Pure.
 import { RULE_LIMITS, type RuleNode } from '../../schema/rule.ts'
 import type { Plan } from './plan.ts'
 
@@ -13,6 +13,22 @@ export function referencesOf(node: RuleNode): string[] {
       return referencesOf(node.of)
     case 'segment':
       return [node.segment]
+    default:
+      return []
+  }
+}
+
+/** Lists that a rule asks about, each with where it says so. */
+export function listsOf(node: RuleNode, path = 'rule.match'): { path: string; list: string }[] {
+  switch (node.k) {
+    case 'all':
+    case 'any':
+    case 'atLeast':
+      return node.of.flatMap((child, i) => listsOf(child, `${path}.of[${i}]`))
+    case 'not':
+      return listsOf(node.of, `${path}.of`)
+    case 'list':
+      return [{ path: `${path}.list`, list: node.list }]
     default:
       return []
   }

@@ -130,7 +130,8 @@ function inOrder(all: Op[]): Op[] {
   return [...all].sort((a, b) => rank(a) - rank(b))
 }
 
-type Request = { path: string; body?: unknown }
+/** `csv` = the body is sent as it is. */
+type Request = { path: string; body?: unknown; csv?: boolean }
 
 /** One request with only what is required for each body example, and one with every optional example. */
 function requestsOf(op: Op): Request[] {
@@ -139,14 +140,15 @@ function requestsOf(op: Op): Request[] {
   const optional = parameters.filter((one) => one.required !== true && exampleOf(one) !== undefined)
   const paths = [pathWith(op.path, required)]
   if (optional.length > 0) paths.push(pathWith(op.path, [...required, ...optional]))
-  const media = op.requestBody?.content['application/json']
+  const csv = op.requestBody?.content['text/csv']
+  const media = op.requestBody?.content['application/json'] ?? csv
   if (media === undefined) return paths.map((path) => ({ path }))
   const examples = media.schema.examples ?? [
     ...(media.example === undefined ? [] : [media.example]),
     ...Object.values(media.examples ?? {}).map((one) => one.value),
   ]
   expect([op.path, examples.length > 0]).toEqual([op.path, true])
-  return examples.flatMap((body) => paths.map((path) => ({ path, body })))
+  return examples.flatMap((body) => paths.map((path) => ({ path, body, csv: csv !== undefined })))
 }
 
 function pathWith(template: string, parameters: Parameter[]): string {
@@ -169,9 +171,10 @@ function exampleOf(parameter: Parameter): unknown {
 }
 
 /** As a client does: asks for JSON, proves itself as the description says. */
-async function send(op: Op, { path, body }: Request) {
+async function send(op: Op, { path, body, csv }: Request) {
   const accept = { accept: 'application/json' }
   const method = op.method.toUpperCase()
+  if (csv === true) return api.call(method, path, { csv: String(body), headers: accept })
   const [scheme] = op.security ?? []
   const basic = `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`
   if (scheme === undefined) return api.call(method, path, { key: null, body, headers: accept })

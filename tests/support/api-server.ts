@@ -38,14 +38,17 @@ export async function startApi(world: World, options: { collector?: boolean; clo
   async function call(
     method: string,
     path: string,
-    options: { body?: unknown; key?: string | null; headers?: Record<string, string> } = {},
+    options: { body?: unknown; csv?: string; key?: string | null; headers?: Record<string, string> } = {},
   ): Promise<Answer> {
     const bearer = options.key === null ? {} : { authorization: `Bearer ${options.key ?? key}` }
-    const typeHeader = options.body === undefined ? {} : { 'content-type': 'application/json' }
+    const json = options.body === undefined ? undefined : JSON.stringify(options.body)
+    const type = options.csv === undefined ? 'application/json' : 'text/csv'
+    const body = options.csv ?? json
+    const typeHeader = body === undefined ? {} : { 'content-type': type }
     const response = await fetch(`${url}${path}`, {
       method,
       headers: { ...bearer, ...typeHeader, ...options.headers },
-      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      ...(body === undefined ? {} : { body }),
     })
     const text = await response.text()
     const isJson = response.headers.get('content-type')?.includes('json') === true

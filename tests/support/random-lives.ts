@@ -10,6 +10,10 @@ export const START = Date.UTC(2026, 10, 18, 12)
 /** Traits, properties and the values of rules are of these. */
 export const texts = ['a', 'B', 'ab', 'Ä', 'z🎉', '🎉', '', 'a.b', "o'x"]
 
+/** Lists that rules ask about, and those that somebody is in. */
+export const LISTS = ['fair', 'guests', 'staff']
+export const lists: fc.Arbitrary<string[]> = fc.subarray(LISTS)
+
 /** From a day before START to a few minutes after it, often on the grid or a millisecond beside it. */
 const eventTime = fc
   .record({ hours: fc.integer({ min: -24, max: 0 }), beside: fc.constantFrom(0, 0, -1, 1, 240_000) })

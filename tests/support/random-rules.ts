@@ -15,7 +15,7 @@ import {
   type Window,
   type Zone,
 } from '../../schema/rule.ts'
-import { HOUR, START, texts } from './random-lives.ts'
+import { HOUR, LISTS, START, texts } from './random-lives.ts'
 
 const scalars: fc.Arbitrary<Scalar> = fc.oneof(
   fc.constantFrom(...texts),
@@ -234,10 +234,12 @@ const sample: fc.Arbitrary<RuleNode> = fc
   .record({ salt: fc.constantFrom('a', 'b'), from: fc.integer({ min: 0, max: 5000 }) })
   .map(({ salt, from }) => ({ k: 'sample' as const, salt, from, to: from + 4999 }))
 
+const list: fc.Arbitrary<RuleNode> = fc.constantFrom(...LISTS).map((list) => ({ k: 'list' as const, list }))
+
 const leaf = fc.oneof(
   { weight: 8, arbitrary: aggregate },
   { weight: 3, arbitrary: sequence },
-  ...[pick, time, absence, trait, date, anniversary, geo, sample].map((arbitrary) => ({
+  ...[pick, time, absence, trait, date, anniversary, geo, sample, list].map((arbitrary) => ({
     weight: 1,
     arbitrary,
   })),

@@ -1,9 +1,11 @@
-// The things that the examples of the API's description speak of: `user-42`, profile 1234567, source 1, key 3, a few
-// failures. Returns a write key of source 1.
+// The things that the examples of the API's description speak of: `user-42`, profile 1234567, source 1, key 3, the list
+// `trade-fair`, a few failures. Returns a write key of source 1.
 import { randomBytes } from 'node:crypto'
 import { recordFailedEvents } from '../../store/failed-events.ts'
 import { issueKey } from '../../store/keys.ts'
+import { replaceList } from '../../store/lists.ts'
 import { normalBatch, normalEvent } from './factory.ts'
+import { inPieces } from './list-pieces.ts'
 import { seedPeople } from './seed-people.ts'
 import type { World } from './world.ts'
 
@@ -16,6 +18,7 @@ export async function seedExamples(world: World): Promise<string> {
     insert into profiles (bucket, profile_id, first_id, first_seen, last_seen)
     values (${1234567 % 1024}, 1234567, 'anon-example', now(), now())`
   await sql`insert into identities (kind, value, profile_id) values (1, 'anon-example', 1234567)`
+  await replaceList(sql, 'trade-fair', inPieces(['user-42', 'user-7']))
   for (let i = 1; i <= 5; i++) {
     await recordFailedEvents(sql, [
       {

@@ -28,6 +28,8 @@ export type OraclePerson = {
   events: OracleEvent[]
   profileId?: number
   firstSeen?: number
+  /** Slugs of the lists that one of the person's user ids is in. */
+  lists?: string[]
   /** Rules of other segments, by slug. */
   segments?: Record<string, Rule>
 }
@@ -109,6 +111,8 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
       const other = person.segments?.[node.segment]
       return other !== undefined && isMember(other, person, atMs)
     }
+    case 'list':
+      return (person.lists ?? []).includes(node.list)
     case 'agg':
       return aggregate(node, person, atMs)
     case 'pick': {

@@ -26,7 +26,7 @@ import { finishPeople, lockPeople, makePeople, type People, rangesOfPeople, reso
 /**
  * Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2).
  * `eventIds` = the numbers of what is new; empty = to be evaluated whatever it is: a new profile, which is in every
- * segment of those who never did something, one that got another's history, or one whose rows were kept by an attempt
+ * segment of those who never did something, one that got another's history or a user id, which a list may have, or one whose rows were kept by an attempt
  * that may not have told anybody.
  */
 export type Touched = { profileId: number; reason: 'event' | 'late' | 'merged'; eventIds: number[] }
@@ -133,10 +133,11 @@ async function touchedOf(
   people: People,
 ): Promise<Touched[]> {
   const touched = new Map<number, Touched>()
-  const { newProfiles, merges, moves } = people.resolution
+  const { newProfiles, newIdentities, merges, moves } = people.resolution
   const whatever = new Set(
     [
       ...newProfiles.map(({ ref }) => ref),
+      ...newIdentities.filter(({ key }) => key.startsWith('u:')).map(({ ref }) => ref),
       ...merges.map(({ winner }) => winner),
       ...moves.flatMap(({ from, to }) => [from, to]),
     ].map(people.numberOf),

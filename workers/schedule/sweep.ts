@@ -1,16 +1,16 @@
 // Finds what was committed but not handed on, and hands it on: changes that were never announced, deliveries and dead
-// jobs that nobody holds, profiles that a changed segment has not looked at, events that the archive had no room for, and
+// jobs that nobody holds, profiles that a changed segment or list has not looked at, events that the archive had no room for, and
 // jobs of shards that are no more. Each part is bounded; the next sweep goes on.
 import { announce } from '../../queues/announce.ts'
 import { sendBackfill } from '../../queues/backfill.ts'
 import { deliver } from '../../queues/pipeline.ts'
 import { moveRetiredJobs } from '../../queues/retired-lanes.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
+import { closeBackfill, openBackfills } from '../../store/backfills.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
 import { forgetDecisions } from '../../store/joint-transaction.ts'
 import { profilesOfBuckets } from '../../store/memberships.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
-import { closeBackfill, openBackfills } from '../../store/segments.ts'
 import { mostShards } from '../../store/shard-map.ts'
 import type { Sql } from '../../store/sql.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
@@ -22,7 +22,7 @@ import { fillArchiveGaps } from './gaps.ts'
 const UNANNOUNCED_MS = 10_000
 /** Longer than the longest backoff of a delivery: a job that only waits is not sent again. */
 const IDLE_DELIVERY_MS = 600_000
-/** A backfill that whoever changed the segment is still sending is left to them; both at once would do no harm. */
+/** A backfill that whoever changed the segment or list is still sending is left to them; both at once would do no harm. */
 const IDLE_BACKFILL_MS = 120_000
 const SLICE = 1_000
 

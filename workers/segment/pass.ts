@@ -1,7 +1,7 @@
 // One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
-import { askedBy, askedEvents, needsTraits } from '../../domain/segments/asked.ts'
+import { askedBy, askedEvents, askedLists, needsTraits } from '../../domain/segments/asked.ts'
 import { decide, factsFor, lastChange } from '../../domain/segments/decide.ts'
 import { type EventIndex, indexEvents } from '../../domain/segments/facts.ts'
 import type { Plan } from '../../domain/segments/plan.ts'
@@ -10,6 +10,7 @@ import { NEVER } from '../../domain/segments/timed.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { type EventIds, keyOf, readEventIds, readHistories } from '../../store/histories.ts'
+import { readListsOf } from '../../store/list-members.ts'
 import {
   type MembershipChange,
   type ProfileState,
@@ -77,6 +78,7 @@ export function runPass(
     const inputs = plans.flatMap((plan) => plan.inputs)
     const histories = await readHistories(tx, inputs, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
+    const lists = await readListsOf(rules, askedLists(plans), profileIds)
     const bySlug = new Map(segments.map(({ slug, plan }) => [slug, plan]))
     const asking = segments.map((segment) => ({
       segment,
@@ -87,6 +89,7 @@ export function runPass(
         asking,
         bySlug,
         events: indexEvents(histories.get(state.profileId) ?? []),
+        lists: lists.get(state.profileId) ?? new Set(),
         inNow: members.get(state.profileId) ?? new Set(),
         newEvents: input.eventIds?.get(state.profileId),
         reason: input.reasons.get(state.profileId) ?? 'event',
@@ -143,6 +146,7 @@ type Known = {
   asking: Asking[]
   bySlug: ReadonlyMap<string, Plan>
   events: EventIndex
+  lists: ReadonlySet<string>
   inNow: Set<number>
   /** Only what these touch is evaluated; absent = everything. */
   newEvents: ReadonlySet<number> | undefined
@@ -170,7 +174,7 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
       isWhole = false
       continue
     }
-    const facts = factsFor(plan, { ...state, events: known.events }, known.bySlug)
+    const facts = factsFor(plan, { ...state, events: known.events, lists: known.lists }, known.bySlug)
     const { holds, until } = merged ? { holds: false, until: NEVER } : decide(plan, facts, asOfMs)
     wakeAt = Math.min(wakeAt, until)
     if (holds === inNow.has(segmentId)) continue

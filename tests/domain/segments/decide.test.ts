@@ -7,7 +7,7 @@ import { type Facts, indexEvents, type Occurrence } from '../../../domain/segmen
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule, type Plan } from '../../../domain/segments/plan.ts'
 import { NEVER } from '../../../domain/segments/timed.ts'
-import { HOUR, life, START, traits } from '../../support/random-lives.ts'
+import { HOUR, life, lists, START, traits } from '../../support/random-lives.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import { isMember, type OracleEvent } from '../../support/segment-oracle.ts'
 
@@ -36,8 +36,8 @@ const quantities = (...of: unknown[]) =>
   of.map((qty, i) => event(START - (of.length - i) * DAY, { props: { qty } }))
 
 function factsOf(plan: Plan, events: Occurrence[], known: Record<string, unknown> = {}): Facts {
-  const person = { profileId: 7, traits: known, firstMs: START - 40 * DAY, events: indexEvents(events) }
-  return factsFor(plan, person, new Map())
+  const person = { profileId: 7, traits: known, firstMs: START - 40 * DAY, lists: new Set<string>() }
+  return factsFor(plan, { ...person, events: indexEvents(events) }, new Map())
 }
 
 function decided(match: unknown, events: Occurrence[] = [], known: Record<string, unknown> = {}) {
@@ -207,15 +207,16 @@ test('every rule is what its plain meaning says, from change to change, and neve
   const hours = fc.integer({ min: -30, max: 60 })
   let changes = 0
   fc.assert(
-    fc.property(ruleNode, life, traits, hours, fc.constantFrom(...DAYS), (match, lives, known, hour, day) => {
+    fc.property(ruleNode, life, traits, lists, hours, fc.constantFrom(...DAYS), (match, ...random) => {
+      const [lives, known, inLists, hour, day] = random
       const events = lives.map((one) => ({ ...one, time: one.time - START + day }))
       const plan = compileRule(parseRule({ match }))
       const rule = { match }
       const firstSeen = day - 48 * HOUR
-      const person = { traits: known, events, profileId: 7, firstSeen }
+      const person = { traits: known, events, profileId: 7, firstSeen, lists: inLists }
       const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
-      const known7 = { profileId: 7, traits: known, firstMs: firstSeen, events: indexEvents(sorted) }
-      const facts = factsFor(plan, known7, new Map())
+      const known7 = { profileId: 7, traits: known, firstMs: firstSeen, lists: new Set(inLists) }
+      const facts = factsFor(plan, { ...known7, events: indexEvents(sorted) }, new Map())
       let at = day + hour * HOUR
       for (let step = 0; step < 6; step++) {
         const { holds, until } = decide(plan, facts, at)
@@ -247,7 +248,7 @@ test('a rule over other segments is what theirs say at that instant, and changes
   const refer = (segment: string) => ({ k: 'segment', segment })
   const hours = fc.integer({ min: -30, max: 30 })
   fc.assert(
-    fc.property(ruleNode, ruleNode, ruleNode, life, hours, (a, b, own, events, hour) => {
+    fc.property(ruleNode, ruleNode, ruleNode, life, lists, hours, (a, b, own, events, inLists, hour) => {
       const segments = {
         a: over(a),
         b: over(b),
@@ -259,10 +260,11 @@ test('a rule over other segments is what theirs say at that instant, and changes
       })
       const plans = new Map(Object.entries(segments).map(([slug, one]) => [slug, compileRule(one)]))
       const plan = compileRule(rule)
-      const person = { traits: {}, events, profileId: 7, firstSeen: START - 48 * HOUR, segments }
+      const firstMs = START - 48 * HOUR
+      const person = { traits: {}, events, profileId: 7, firstSeen: firstMs, lists: inLists, segments }
       const sorted = events.map(occurrenceOf).sort((one, other) => one.time - other.time)
-      const known = { profileId: 7, traits: {}, firstMs: person.firstSeen, events: indexEvents(sorted) }
-      const facts = factsFor(plan, known, plans)
+      const known = { profileId: 7, traits: {}, firstMs, lists: new Set(inLists) }
+      const facts = factsFor(plan, { ...known, events: indexEvents(sorted) }, plans)
       let at = START + hour * HOUR
       for (let step = 0; step < 4; step++) {
         const { holds, until } = decide(plan, facts, at)

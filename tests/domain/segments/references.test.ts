@@ -1,8 +1,9 @@
 // Segments of segments: who may refer to whom.
 import { expect, test } from 'vitest'
+import { askedLists } from '../../../domain/segments/asked.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
-import { closureOf, referencesOf, refusedReference } from '../../../domain/segments/references.ts'
+import { closureOf, listsOf, referencesOf, refusedReference } from '../../../domain/segments/references.ts'
 import { RULE_LIMITS } from '../../../schema/rule.ts'
 
 const refer = (segment: string) => ({ k: 'segment', segment })
@@ -53,4 +54,15 @@ test('the closure of a plan has every plan that it needs, once', () => {
   ])
   const plan = compileRule(rule('a', 'gone'))
   expect(closureOf(plan, plans)).toEqual([plan, plans.get('a'), plans.get('b'), plans.get('c')])
+})
+
+test('lists are found with where the rule names them, and each is asked for once', () => {
+  const list = (slug: string) => ({ k: 'list', list: slug })
+  const asked = parseRule({ match: { k: 'any', of: [list('a'), { k: 'not', of: list('b') }, list('a')] } })
+  expect(listsOf(asked.match)).toEqual([
+    { path: 'rule.match.of[0].list', list: 'a' },
+    { path: 'rule.match.of[1].of.list', list: 'b' },
+    { path: 'rule.match.of[2].list', list: 'a' },
+  ])
+  expect(askedLists([compileRule(asked), compileRule(rule('a'))])).toEqual(['a', 'b'])
 })

@@ -108,7 +108,7 @@ test('rules that go live while everybody orders end with everybody in them', asy
     const { servers, sender, clock } = world
     await sendBackfill(
       { send: sender.send, readProfiles: (slice) => profilesOfBuckets(servers, slice), shards: 1 },
-      { segmentId: created.segmentId, change: 'v1', nowMs: clock.now() },
+      { id: created.segmentId, change: 'v1', nowMs: clock.now() },
     )
   }
   await waitFor(async () => (await world.sql`select 1 from memberships`).length === 12 * people.length, {

@@ -6,13 +6,15 @@ import { persist } from '../../../queues/pipeline.ts'
 import { manualClock } from '../../../runtime/clock.ts'
 import type { TouchedUsers } from '../../../schema/jobs.ts'
 import type { Rule, RuleNode } from '../../../schema/rule.ts'
+import { replaceList } from '../../../store/lists.ts'
 import { nextTimer, takeDueTimers } from '../../../store/memberships.ts'
 import { createSegment } from '../../../store/segments.ts'
 import { createSegmentCatalog } from '../../../workers/live-segments.ts'
 import { persistPool } from '../../../workers/persist/pool.ts'
 import { runPass } from '../../../workers/segment/pass.ts'
 import { normalBatch, normalEvent } from '../../support/factory.ts'
-import { HOUR, life, START, traits } from '../../support/random-lives.ts'
+import { inPieces } from '../../support/list-pieces.ts'
+import { HOUR, LISTS, life, lists, START, traits } from '../../support/random-lives.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import { isMember, type OracleEvent, type OraclePerson } from '../../support/segment-oracle.ts'
 import { waitFor } from '../../support/wait-for.ts'
@@ -40,6 +42,11 @@ beforeAll(async () => {
   const lives = fc.sample(life, { seed, numRuns: PEOPLE })
   const facts = fc.sample(traits, { seed, numRuns: PEOPLE })
   await add(lives.map((events, i) => ({ userId: `user-${i}`, events, traits: facts[i] ?? {} })))
+  const inLists = fc.sample(lists, { seed, numRuns: PEOPLE })
+  for (const list of LISTS) {
+    const ids = inLists.flatMap((of, i) => (of.includes(list) ? [`user-${i}`] : []))
+    await replaceList(world.sql, list, inPieces([...ids, 'nobody']))
+  }
   const rows = await world.sql<
     { profile_id: number; value: string }[]
   >`select profile_id, value from identities`
@@ -50,6 +57,7 @@ beforeAll(async () => {
       traits: facts[i] ?? {},
       events: lives[i] ?? [],
       profileId: row.profile_id,
+      lists: inLists[i] ?? [],
       firstSeen: START - 48 * HOUR,
     })
   }
