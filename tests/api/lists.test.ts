@@ -215,6 +215,7 @@ test('an explanation says what the list says', async () => {
 test('who comes to have an id of the list enters with it: by log-in, by an alias, by a merge', async () => {
   await upload('fair', 'late-1\nlate-2\nold-3\n')
   await isSettled('visitors')
+  await isQuiet()
   const identify = normalEvent({ userId: 'late-1', anonymousId: 'anon-1', type: 'identify', name: '' })
   const alias = normalEvent({ userId: 'late-2', previousId: 'p-7', type: 'alias', name: '' })
   const loner = normalEvent({ userId: 'old-3', name: 'Viewed' })
