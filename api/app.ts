@@ -16,9 +16,11 @@ import { keyRoutes } from './keys.ts'
 import { listRoutes } from './lists.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
+import { segmentDraftRoutes } from './segment-drafts.ts'
 import { segmentExplainRoutes } from './segment-explain.ts'
 import { segmentMemberRoutes } from './segment-members.ts'
 import { segmentPreviewRoutes } from './segment-preview.ts'
+import { segmentRunRoutes } from './segment-runs.ts'
 import { segmentRoutes } from './segments.ts'
 import { sessionRoutes } from './sessions.ts'
 import { sourceRoutes } from './sources.ts'
@@ -40,6 +42,8 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     userHistoryRoutes(api, deps)
     sessionRoutes(api, deps)
     segmentRoutes(api, deps)
+    segmentDraftRoutes(api, deps)
+    segmentRunRoutes(api, deps)
     segmentMemberRoutes(api, deps)
     segmentPreviewRoutes(api, deps)
     segmentExplainRoutes(api, deps)

@@ -16,7 +16,7 @@ import {
 import type { Queryable } from '../store/sql.ts'
 import { actorOf } from './admission.ts'
 import type { ApiDeps } from './deps.ts'
-import { segmentOf } from './segments.ts'
+import { segmentOf } from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
 const tags = ['campaigns']

@@ -10,7 +10,7 @@ import type { HttpServer } from '../runtime/http.ts'
 import { recordAudit } from '../store/audit.ts'
 import { deleteList, type ListRow, listLists, readList, replaceList } from '../store/lists.ts'
 import { actorOf } from './admission.ts'
-import { evaluateAgain } from './backfill.ts'
+import { beginRuns } from './begin-runs.ts'
 import type { ApiDeps } from './deps.ts'
 import { readUpload } from './list-upload.ts'
 import { typed } from './typed.ts'
@@ -37,11 +37,9 @@ const Uploaded = Type.Object({
   ...List.properties,
   rows: Type.Integer({ description: 'Rows with a user id, repeats counted', examples: [120] }),
   skipped: Type.Integer({ description: 'Rows without one', examples: [0] }),
-  profilesToEvaluate: Type.Union([Type.Integer(), Type.Null()], {
+  runId: Type.Union([Type.Integer(), Type.Null()], {
     description:
-      'Profiles handed to the segment pool; 0 = nothing changed, or no live segment asks about the list; null = the queue ' +
-      'could not be reached, and they will be within minutes',
-    examples: [120],
+      'The run that evaluates everybody for the segments that ask about the list; null = nothing changed, or none asks',
   }),
 })
 const Csv = Type.String({ examples: ['user_id,name\nuser-42,Anna\nuser-7,Bert\n'] })
@@ -80,11 +78,10 @@ function uploadRoute(app: HttpServer, deps: ApiDeps): void {
         const upload = readUpload(request.body, request.headers)
         if (uploads.activeCount >= UPLOADS_AT_ONCE)
           throw fail('overloaded', 'other lists are being uploaded', { retryAfterS: 5 })
-        const { list, isChanged, isUsed } = await uploads(() => replaceList(deps.sql, slug, upload.chunks))
+        const { list, isChanged, runId } = await uploads(() => replaceList(deps.sql, slug, upload.chunks))
         if (isChanged) await audit(deps, request, 'list.upload', list)
-        const open = { id: list.listId, change: `l${list.version}` }
-        const profilesToEvaluate = isUsed ? await evaluateAgain(deps, open) : 0
-        return { ...shown(list), ...upload.counts(), profilesToEvaluate }
+        if (runId !== undefined) await beginRuns(deps)
+        return { ...shown(list), ...upload.counts(), runId: runId ?? null }
       } catch (error) {
         // Who is still sending reads the answer only when nobody closes the connection on them: the rest is let run by.
         if (request.body instanceof Readable) request.body.resume()

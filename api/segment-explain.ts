@@ -10,7 +10,7 @@ import type { ApiDeps } from './deps.ts'
 import { instantAt } from './instants.ts'
 import { PROFILE_DOORS } from './profile-doors.ts'
 import { openPlan, readFacts } from './segment-facts.ts'
-import { SegmentParams, segmentOf } from './segments.ts'
+import { SegmentParams, segmentOf } from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
 const Instant = Type.Union([Type.String({ format: 'date-time' }), Type.Null()])

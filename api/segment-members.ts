@@ -2,12 +2,12 @@
 import { Readable } from 'node:stream'
 import Type from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
-import { countMembers, listMembers, listMembersKnownAt, type Member } from '../store/memberships.ts'
+import { countMembers, listMembers, listMembersKnownAt, type Member } from '../store/members.ts'
 import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
 import { instantAt } from './instants.ts'
 import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
-import { SegmentParams, segmentOf } from './segments.ts'
+import { SegmentParams, segmentOf } from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
 const tags = ['segments']

@@ -15,7 +15,7 @@ import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
 import { type AskedPlan, openPlan, readFacts } from './segment-facts.ts'
-import { RuleDocument } from './segments.ts'
+import { RuleDocument } from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
 const LIMITS = { ms: 20_000, usualMs: 800, waiting: 4 } as const

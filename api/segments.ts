@@ -7,87 +7,35 @@ import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { RuleSchema } from '../schema/rule.ts'
 import { recordAudit } from '../store/audit.ts'
-import type { OpenBackfill } from '../store/backfills.ts'
+import { createDraftSegment } from '../store/segment-drafts.ts'
+import { openRuns } from '../store/segment-run-reads.ts'
 import {
   addVersion,
   archiveSegment,
   createSegment,
   listSegments,
-  readSegment,
   type SegmentRow,
 } from '../store/segments.ts'
 import type { Queryable } from '../store/sql.ts'
 import { actorOf } from './admission.ts'
-import { evaluateAgain } from './backfill.ts'
+import { beginRuns } from './begin-runs.ts'
 import type { ApiDeps } from './deps.ts'
+import {
+  Author,
+  EXAMPLE_RULE,
+  GOLD_RULE,
+  Note,
+  noSuchSegment,
+  RuleDocument,
+  Segment,
+  SegmentParams,
+  segmentOf,
+  shownSegment,
+  showSegment,
+} from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
 const tags = ['segments']
-
-/** More than $500 in orders in the last 30 days, and at least 3 of them. */
-const EXAMPLE_RULE = {
-  match: {
-    k: 'all',
-    of: [
-      {
-        k: 'agg',
-        event: 'Order Completed',
-        agg: 'sum',
-        prop: 'revenue',
-        window: { k: 'rolling', last: 'P30D' },
-        op: 'gt',
-        value: 500,
-      },
-      {
-        k: 'agg',
-        event: 'Order Completed',
-        agg: 'count',
-        window: { k: 'rolling', last: 'P30D' },
-        op: 'gte',
-        value: 3,
-      },
-    ],
-  },
-}
-const GOLD_RULE = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' } }
-
-export const RuleDocument = Type.Record(Type.String(), Type.Unknown(), {
-  description:
-    'The rule: `match` is a tree of `all`, `any`, `atLeast`, `not` over conditions on traits (`k: "trait"`), dates, ' +
-    'counts and amounts of events in a window (`k: "agg"`), first and last events, absence, ordered steps, lists ' +
-    'and other segments: see `GET /api/v1/rule-schema` and docs/SEGMENTS.md. A mistake is answered with its path.',
-  examples: [EXAMPLE_RULE, GOLD_RULE],
-})
-const Author = Type.String({ maxLength: 100, description: 'Absent = the key that asks' })
-const Note = Type.String({ maxLength: 1000, description: 'Why this version' })
-
-export const SegmentParams = Type.Object({
-  segment: Type.String({
-    minLength: 1,
-    maxLength: 63,
-    description: 'Slug or number',
-    examples: ['gold-plan'],
-  }),
-})
-
-const Segment = Type.Object({
-  segmentId: Type.Integer({ examples: [1] }),
-  slug: Type.String({ examples: ['gold-plan'] }),
-  name: Type.String({ examples: ['Customers on the gold plan'] }),
-  version: Type.Union([Type.Integer(), Type.Null()], { description: 'The live version', examples: [1] }),
-  rule: Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]),
-  createdAt: Type.String({ format: 'date-time' }),
-  archivedAt: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
-})
-
-const Changed = Type.Object({
-  ...Segment.properties,
-  profilesToEvaluate: Type.Union([Type.Integer(), Type.Null()], {
-    description:
-      'Profiles handed to the segment pool; null = the queue could not be reached, and they will be within minutes',
-    examples: [120],
-  }),
-})
 
 const NewSegment = Type.Object(
   {
@@ -99,6 +47,9 @@ const NewSegment = Type.Object(
     rule: RuleDocument,
     author: Type.Optional(Author),
     note: Type.Optional(Note),
+    draft: Type.Optional(
+      Type.Boolean({ description: 'Try it on everybody first: nobody is a member until it is published' }),
+    ),
   },
   {
     additionalProperties: false,
@@ -124,7 +75,7 @@ export function segmentRoutes(app: HttpServer, deps: ApiDeps): void {
   changeRoutes(app, deps)
 }
 
-function readRoutes(app: HttpServer, { sql }: ApiDeps): void {
+function readRoutes(app: HttpServer, { sql, clock }: ApiDeps): void {
   const routes = typed(app)
 
   routes.get(
@@ -137,7 +88,10 @@ function readRoutes(app: HttpServer, { sql }: ApiDeps): void {
         response: { 200: Type.Object({ data: Type.Array(Segment) }) },
       },
     },
-    async () => ({ data: (await listSegments(sql)).map(shown) }),
+    async () => {
+      const [rows, runs] = await Promise.all([listSegments(sql), openRuns(sql)])
+      return { data: rows.map((row) => shownSegment(row, runs.get(row.segmentId), clock.now())) }
+    },
   )
 
   routes.get(
@@ -150,7 +104,7 @@ function readRoutes(app: HttpServer, { sql }: ApiDeps): void {
         response: { 200: Segment },
       },
     },
-    async ({ params }) => shown(await segmentOf(sql, params.segment)),
+    async ({ params }) => showSegment(sql, await segmentOf(sql, params.segment), clock.now()),
   )
 
   routes.get(
@@ -170,7 +124,11 @@ function readRoutes(app: HttpServer, { sql }: ApiDeps): void {
 
 function changeRoutes(app: HttpServer, deps: ApiDeps): void {
   const routes = typed(app)
-  const { sql } = deps
+  const { sql, clock } = deps
+  const begun = async (segment: SegmentRow) => {
+    await beginRuns(deps)
+    return showSegment(sql, segment, clock.now())
+  }
 
   routes.post(
     '/api/v1/segments',
@@ -179,19 +137,21 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
         tags,
         summary: 'Make a segment',
         description:
-          'It is live at once. People who fit already enter with the reason `backfill`, which triggers no campaign.',
+          'It is live at once, unless it is a `draft`. People who fit already enter with the reason `backfill`, which ' +
+          'triggers no campaign; `run` says how far that is.',
         body: NewSegment,
-        response: { 201: Changed },
+        response: { 201: Segment },
       },
     },
     async (request, reply) => {
-      const { slug, name, rule, author, note } = request.body
+      const { slug, name, rule, author, note, draft } = request.body
       const version = { ...checkRule(rule), author: author ?? actorOf(request), note: note ?? '' }
-      const segment = await createSegment(sql, { slug, name, ...version })
+      const create = draft === true ? createDraftSegment : createSegment
+      const segment = await create(sql, { slug, name, ...version })
       if (segment === undefined)
         throw fail('conflict', 'there is or was a segment of this slug', { field: 'slug' })
       await audit(sql, request, 'segment.create', segment)
-      return reply.code(201).send(await evaluated(deps, segment))
+      return reply.code(201).send(await begun(segment))
     },
   )
 
@@ -203,10 +163,10 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
         summary: 'Give a segment another rule',
         description:
           'Makes a new version, which is live at once; versions before are kept. The same rule again changes nothing. ' +
-          'An archived segment comes back with it.',
+          'An archived segment comes back with it. To see first whom it would move, make it a draft.',
         params: SegmentParams,
         body: NewRule,
-        response: { 200: Changed },
+        response: { 200: Segment },
       },
     },
     async (request) => {
@@ -214,13 +174,12 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       const version = { ...checkRule(rule), author: author ?? actorOf(request), note: note ?? '' }
       const before = await segmentOf(sql, request.params.segment)
       if (before.archivedAt === null && before.rule !== null) {
-        if (checkRule(before.rule).ruleHash === version.ruleHash)
-          return { ...shown(before), profilesToEvaluate: 0 }
+        if (checkRule(before.rule).ruleHash === version.ruleHash) return showSegment(sql, before, clock.now())
       }
       const segment = await addVersion(sql, before.segmentId, version)
       if (segment === undefined) throw noSuchSegment()
       await audit(sql, request, 'segment.rule', segment)
-      return evaluated(deps, segment)
+      return begun(segment)
     },
   )
 
@@ -230,39 +189,21 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       schema: {
         tags,
         summary: 'Archive a segment',
-        description: 'Everybody leaves it. Its versions and history are kept, and its slug stays taken.',
+        description:
+          'Everybody leaves it, and its draft goes. Its versions and history are kept, and its slug stays taken.',
         params: SegmentParams,
-        response: { 200: Changed },
+        response: { 200: Segment },
       },
     },
     async (request) => {
       const { segmentId } = await segmentOf(sql, request.params.segment)
       const changed = await archiveSegment(sql, segmentId)
       const segment = await segmentOf(sql, String(segmentId))
-      if (!changed) return { ...shown(segment), profilesToEvaluate: 0 }
+      if (!changed) return showSegment(sql, segment, clock.now())
       await audit(sql, request, 'segment.archive', segment)
-      return evaluated(deps, segment)
+      return begun(segment)
     },
   )
-}
-
-/** The segment of a slug or number; throws `not_found`. */
-export async function segmentOf(sql: Queryable, idOrSlug: string): Promise<SegmentRow> {
-  const segment = await readSegment(sql, idOrSlug)
-  if (segment === undefined) throw noSuchSegment()
-  return segment
-}
-
-function noSuchSegment() {
-  return fail('not_found', 'there is no segment of this slug or number', { field: 'segment' })
-}
-
-async function evaluated(deps: ApiDeps, segment: SegmentRow) {
-  return { ...shown(segment), profilesToEvaluate: await evaluateAgain(deps, changeOf(segment)) }
-}
-
-function changeOf({ segmentId, liveVersion, archivedAt }: SegmentRow): OpenBackfill {
-  return { id: segmentId, change: `${archivedAt === null ? 'v' : 'a'}${liveVersion ?? 0}` }
 }
 
 async function audit(
@@ -271,15 +212,6 @@ async function audit(
   action: string,
   segment: SegmentRow,
 ): Promise<void> {
-  const details = { slug: segment.slug, version: segment.liveVersion }
+  const details = { slug: segment.slug, version: segment.liveVersion ?? segment.shadow?.version ?? null }
   await recordAudit(sql, { actor: actorOf(request), action, target: String(segment.segmentId), details })
-}
-
-function shown({ liveVersion, createdAt, archivedAt, ...rest }: SegmentRow) {
-  return {
-    ...rest,
-    version: liveVersion,
-    createdAt: createdAt.toISOString(),
-    archivedAt: archivedAt?.toISOString() ?? null,
-  }
 }

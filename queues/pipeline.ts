@@ -2,7 +2,7 @@
 //
 //   collector ─► ingest ─► persist ─► segment-NN ─► deliver-<channel>
 //                   └────► archive
-//   schedule (clock) enters from above
+//   schedule (clock) enters from above; a run through everybody goes from chunk to chunk of segment-NN
 import { shardName } from '../domain/buckets.ts'
 import { CollectedBatch, type CollectedRequest } from '../schema/collected.ts'
 import { NormalBatch } from '../schema/event.ts'

@@ -6,6 +6,22 @@ export type Channel = (typeof CHANNELS)[number]
 
 const BatchId = Type.String({ pattern: '^[A-Za-z0-9_-]{8,80}$' })
 
+/** Where a chunk of a run stands: `after` = the profile before its first one, null at the beginning of the part. */
+export const SegmentRunPart = Type.Object({
+  runId: Type.Integer({ minimum: 1 }),
+  part: Type.Integer({ minimum: 0, maximum: 15 }),
+  /** Buckets of the part, both included. */
+  from: Type.Integer({ minimum: 0, maximum: 1023 }),
+  to: Type.Integer({ minimum: 0, maximum: 1023 }),
+  after: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()]),
+  /** What is evaluated, nothing else; negative = the shadow of that segment. */
+  segmentIds: Type.Array(Type.Integer(), { maxItems: 20000 }),
+  /** Everybody, or only those who are in one of a segment and its shadow. */
+  source: Type.Union([Type.Literal('everybody'), Type.Literal('difference')]),
+  reason: Type.Union([Type.Literal('backfill'), Type.Literal('rule_changed')]),
+})
+export type SegmentRunPart = Static<typeof SegmentRunPart>
+
 /** Profiles of one shard that a batch touched; `reason` says what an entry or exit found by it will be put down to. */
 export const TouchedUsers = Type.Object({
   v: Type.Literal(1),
@@ -26,6 +42,8 @@ export const TouchedUsers = Type.Object({
    * evaluation. Empty = evaluate whatever it was; absent = so for all.
    */
   eventIds: Type.Optional(Type.Array(Type.Array(Type.Integer({ minimum: 0 })), { maxItems: 20000 })),
+  /** The profiles are a chunk of a run: who has evaluated them sends the next one, or closes the part behind the last. */
+  run: Type.Optional(Type.Object({ ...SegmentRunPart.properties, isLast: Type.Boolean() })),
   /** Earliest receipt of the events behind it (ms), for event-to-membership latency. */
   receivedAt: Type.Number(),
 })

@@ -184,8 +184,6 @@ create table lists (
   members integer default 0 not null,
   created_at timestamp with time zone default now() not null,
   updated_at timestamp with time zone default now() not null,
-  backfill_version integer,
-  backfill_since timestamp with time zone,
   UNIQUE (slug),
   PRIMARY KEY (list_id),
   CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
@@ -275,6 +273,42 @@ create table schema_migrations (
   PRIMARY KEY (version)
 );
 
+create table segment_run_parts (
+  run_id bigint not null,
+  part smallint not null,
+  bucket_from smallint not null,
+  bucket_to smallint not null,
+  after_profile_id bigint,
+  evaluated integer default 0 not null,
+  entered integer default 0 not null,
+  exited integer default 0 not null,
+  is_done boolean default false not null,
+  updated_at timestamp with time zone default clock_timestamp() not null,
+  PRIMARY KEY (run_id, part),
+  FOREIGN KEY (run_id) REFERENCES segment_runs(run_id) ON DELETE CASCADE
+);
+
+create table segment_runs (
+  run_id bigint generated always as identity not null,
+  segment_id integer,
+  list_id integer,
+  version integer not null,
+  reason text not null,
+  source text not null,
+  segment_ids integer[] not null,
+  state text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  PRIMARY KEY (run_id),
+  FOREIGN KEY (list_id) REFERENCES lists(list_id) ON DELETE CASCADE,
+  FOREIGN KEY (segment_id) REFERENCES segments(segment_id),
+  CHECK ((num_nonnulls(segment_id, list_id) = 1)),
+  CHECK ((reason = ANY (ARRAY['backfill'::text, 'rule_changed'::text]))),
+  CHECK ((source = ANY (ARRAY['everybody'::text, 'difference'::text]))),
+  CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'superseded'::text])))
+);
+
 create table segment_timers (
   bucket smallint not null,
   profile_id bigint not null,
@@ -305,8 +339,10 @@ create table segments (
   live_version integer,
   created_at timestamp with time zone default now() not null,
   archived_at timestamp with time zone,
-  backfill_change text,
-  backfill_since timestamp with time zone,
+  shadow_version integer,
+  shadow_until timestamp with time zone,
+  schedule jsonb,
+  schedule_kept_at timestamp with time zone,
   UNIQUE (slug),
   PRIMARY KEY (segment_id),
   CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
@@ -436,6 +472,12 @@ CREATE INDEX profile_merges_loser ON profile_merges USING btree (loser_id);
 CREATE INDEX profile_merges_winner ON profile_merges USING btree (winner_id, merged_at);
 
 CREATE INDEX schedule_runs_task ON schedule_runs USING btree (task, run_id);
+
+CREATE INDEX segment_runs_of_list ON segment_runs USING btree (list_id, run_id);
+
+CREATE INDEX segment_runs_of_segment ON segment_runs USING btree (segment_id, run_id);
+
+CREATE INDEX segment_runs_open ON segment_runs USING btree (run_id) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX segment_timers_wake ON ONLY segment_timers USING btree (wake_at);
 

@@ -1,10 +1,11 @@
 // Lists of user ids: uploaded whole, replaced in one transaction, at home. Who reads one sees it as it was before an upload or
-// as it is after. Marks a backfill when a live segment asks about a list that changed.
+// as it is after. Plans a run when a segment asks about a list that changed.
 import { once } from 'node:events'
 import { fail } from '../runtime/errors.ts'
 import { openCopyIn } from './copy-stream.ts'
 import { escapeCopy } from './events.ts'
-import { lockSegments, segmentWithList } from './segment-references.ts'
+import { askersOf, lockSegments, segmentWithList } from './segment-references.ts'
+import { createRun } from './segment-runs.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 export type ListRow = {
@@ -16,8 +17,8 @@ export type ListRow = {
   createdAt: Date
   updatedAt: Date
 }
-/** `isUsed` = a live segment asks about it, and everybody has to be evaluated again. */
-export type Replaced = { list: ListRow; isChanged: boolean; isUsed: boolean }
+/** `runId` = the run that evaluates everybody for the segments that ask about it, if any does. */
+export type Replaced = { list: ListRow; isChanged: boolean; runId: number | undefined }
 
 /** The COPY lasts as long as the sender takes, then a million ids are sorted in. */
 const UPLOAD_MS = 180_000
@@ -52,10 +53,10 @@ export function replaceList(sql: Sql, slug: string, chunks: AsyncIterable<string
     if (locked === undefined) throw new Error('a list was neither made nor found')
     const change = await takeUploaded(tx, locked.list_id)
     const isChanged = locked.version === 0 || change.left + change.came > 0
-    const isUsed = isChanged && (await storeVersion(tx, { listId: locked.list_id, slug, ...change }))
+    const runId = isChanged ? await storeVersion(tx, { listId: locked.list_id, slug, ...change }) : undefined
     const list = await readList(tx, slug)
     if (list === undefined) throw new Error('a list that is locked is not there')
-    return { list, isChanged, isUsed }
+    return { list, isChanged, runId }
   })
 }
 
@@ -94,18 +95,17 @@ async function takeUploaded(tx: Transaction, listId: number): Promise<{ left: nu
 async function storeVersion(
   tx: Transaction,
   { listId, slug, left, came }: { listId: number; slug: string; left: number; came: number },
-): Promise<boolean> {
+): Promise<number | undefined> {
   await lockSegments(tx)
-  const isUsed = (await segmentWithList(tx, slug)) !== undefined
-  await tx`
+  const [row] = await tx<{ version: number }[]>`
     update lists
     set version = version + 1, members = members + ${came - left}, updated_at = clock_timestamp()
-    where list_id = ${listId}`
-  if (!isUsed) return false
-  await tx`
-    update lists set backfill_version = version, backfill_since = clock_timestamp()
-    where list_id = ${listId}`
-  return true
+    where list_id = ${listId}
+    returning version`
+  const segmentIds = await askersOf(tx, { list: slug })
+  if (segmentIds.length === 0) return undefined
+  const version = row?.version ?? 0
+  return createRun(tx, { of: { listId }, version, reason: 'rule_changed', source: 'everybody', segmentIds })
 }
 
 /** False when there is none. Throws `conflict` while a live segment asks about it. */

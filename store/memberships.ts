@@ -41,6 +41,20 @@ export async function tryLockShards(tx: Transaction, shards: number[], total: nu
   return rows.map((row) => row.shard)
 }
 
+/**
+ * As `tryLockShards`, for who can wait and must not be kept out for ever: takes all of them, one after the other in order. A
+ * pass that does not wait leaves a shard that somebody waits for alone.
+ */
+export async function awaitShards(tx: Transaction, shards: number[], total: number): Promise<void> {
+  const locks = shards.flatMap((shard) => {
+    const { first, last } = locksOfShard(shard, total)
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+  })
+  await tx`
+    select pg_advisory_xact_lock(hashtextextended(current_schema() || '.writer', lock))
+    from (select distinct lock from unnest(${intArray(locks)}::int[]) as l (lock) order by lock) as in_order`
+}
+
 export type ProfileState = {
   profileId: number
   mergedInto: number | null
@@ -94,8 +108,13 @@ export async function readMembershipsOf(
   return new Map(rows.map((row) => [row.profile_id, new Set(row.segment_ids)]))
 }
 
-/** Writes entries and exits with their changes, in the pass's transaction. */
-export async function writeChanges(tx: Transaction, changes: MembershipChange[]): Promise<void> {
+/** Writes entries and exits with their changes, in the pass's transaction; those of shadows leave no change behind. */
+export async function writeChanges(tx: Transaction, found: MembershipChange[]): Promise<void> {
+  await writeShadows(
+    tx,
+    found.filter((change) => change.segmentId < 0),
+  )
+  const changes = found.filter((change) => change.segmentId > 0)
   if (changes.length === 0) return
   const columns = [
     intArray(changes.map((change) => change.profileId)),
@@ -115,6 +134,25 @@ export async function writeChanges(tx: Transaction, changes: MembershipChange[])
     ), entered as (
       insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)
       select bucket, segment_id, profile_id, effective_at, version, change_id from change where op = 'enter'
+      on conflict (bucket, segment_id, profile_id) do nothing
+    )
+    delete from memberships m
+    using change c
+    where c.op = 'exit' and m.bucket = c.bucket and m.segment_id = c.segment_id and m.profile_id = c.profile_id`
+}
+
+async function writeShadows(tx: Transaction, changes: MembershipChange[]): Promise<void> {
+  if (changes.length === 0) return
+  await tx`
+    with change as (
+      select profile_id & 1023 as bucket, profile_id, segment_id, op, version, at_ms(effective_ms) as effective_at
+      from unnest(${intArray(changes.map((change) => change.profileId))}::bigint[],
+        ${intArray(changes.map((change) => change.segmentId))}::int[], ${textArray(changes.map((change) => change.op))}::text[],
+        ${intArray(changes.map((change) => change.version))}::int[], ${intArray(changes.map((change) => change.effectiveAtMs))}::bigint[])
+        as c (profile_id, segment_id, op, version, effective_ms)
+    ), entered as (
+      insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)
+      select bucket, segment_id, profile_id, effective_at, version, 0 from change where op = 'enter'
       on conflict (bucket, segment_id, profile_id) do nothing
     )
     delete from memberships m
@@ -173,65 +211,6 @@ export async function nextLeaseEnd(sql: Queryable, nowMs: number): Promise<numbe
   return row?.ends?.getTime() ?? null
 }
 
-export type Member = { profileId: number; userId: string | null; enteredAt: Date }
-
-/** A page of members by profile number. */
-export function listMembers(
-  servers: Servers,
-  segmentId: number,
-  options: { afterProfileId: number; limit: number },
-): Promise<Member[]> {
-  const { afterProfileId, limit } = options
-  return pageOfAll(
-    servers,
-    limit,
-    (sql) => sql<Member[]>`
-      select m.profile_id as "profileId", p.user_id as "userId", m.entered_at as "enteredAt"
-      from memberships m
-      join profiles p on p.bucket = m.bucket and p.profile_id = m.profile_id
-      where m.segment_id = ${segmentId} and m.profile_id > ${afterProfileId}
-      order by m.profile_id
-      limit ${limit}`,
-    (a, b) => a.profileId - b.profileId,
-  )
-}
-
-/** A page of those who were members at an instant as it was known then: by their newest change that was recorded before it. */
-export function listMembersKnownAt(
-  servers: Servers,
-  segmentId: number,
-  options: { knownAtMs: number; afterProfileId: number; limit: number },
-): Promise<Member[]> {
-  const { knownAtMs, afterProfileId, limit } = options
-  return pageOfAll(
-    servers,
-    limit,
-    (sql) => sql<Member[]>`
-      select c.profile_id as "profileId", p.user_id as "userId", c.effective_at as "enteredAt"
-      from (
-        select distinct on (profile_id) profile_id, bucket, op, effective_at
-        from membership_changes
-        where segment_id = ${segmentId} and profile_id > ${afterProfileId} and recorded_at <= at_ms(${knownAtMs})
-        order by profile_id, change_id desc
-      ) c
-      join profiles p on p.bucket = c.bucket and p.profile_id = c.profile_id
-      where c.op = 'enter'
-      order by c.profile_id
-      limit ${limit}`,
-    (a, b) => a.profileId - b.profileId,
-  )
-}
-
-export async function countMembers(servers: Servers, segmentId: number): Promise<number> {
-  let size = 0
-  for (const sql of servers.all) {
-    const [row] = await sql<{ size: number }[]>`
-      select count(*)::int as size from memberships where segment_id = ${segmentId}`
-    size += row?.size ?? 0
-  }
-  return size
-}
-
 /** Everybody in the given buckets, which are some thousand people at the most. */
 export async function profilesOf(sql: Queryable, buckets: number[]): Promise<number[]> {
   const rows = await sql<{ profile_id: number }[]>`
@@ -239,7 +218,7 @@ export async function profilesOf(sql: Queryable, buckets: number[]): Promise<num
   return rows.map((row) => row.profile_id)
 }
 
-/** The next profiles of a bucket range in key order (bucket, number), for backfills and previews. Needs the primary key. */
+/** The next profiles of a bucket range in key order (bucket, number), for runs. Needs the primary key. */
 export async function profilesOfBuckets(
   servers: Servers,
   range: { from: number; to: number; afterProfileId: number | undefined; limit: number },

@@ -89,7 +89,7 @@ export async function countOfProfile(servers: Servers, profileId: number): Promi
     select count(*)::int as identities from identities where profile_id = ${profileId}`
   const [row] = await servers.of(profileId)<Omit<ProfileCounts, 'identities'>[]>`
     select s.events, s.sessions,
-      (select count(*)::int from memberships where bucket = ${bucket} and profile_id = ${profileId}) as segments,
+      (select count(*)::int from memberships where bucket = ${bucket} and profile_id = ${profileId} and segment_id > 0) as segments,
       (select count(*)::int from deliveries where bucket = ${bucket} and profile_id = ${profileId}) as deliveries
     from (
       select coalesce(sum(events), 0)::int as events, count(*)::int as sessions

@@ -21,11 +21,11 @@ export async function mustReferWell(sql: Queryable, slug: string, rule: Rule): P
   if (refused !== undefined) throw fail('invalid_rule', `rule.match ${refused}`, { field: 'rule.match' })
 }
 
-/** Throws `conflict` when a live segment refers to it. */
+/** Throws `conflict` when another segment, or its draft, refers to it. */
 export async function mustNotBeReferredTo(sql: Queryable, slug: string): Promise<void> {
-  for (const [other, references] of await liveReferences(sql, slug))
-    if (references.includes(slug))
-      throw fail('conflict', `the segment "${other}" refers to it: change or archive that one first`)
+  for (const other of await evaluatedRules(sql))
+    if (other.slug !== slug && referencesOf(other.rule.match).includes(slug))
+      throw fail('conflict', `the segment "${other.slug}" refers to it: change or archive that one first`)
 }
 
 /** Slugs a refusal looks through for the one that was meant. */
@@ -47,24 +47,50 @@ async function mustNameLists(sql: Queryable, rule: Rule): Promise<void> {
   throw fault(missing.path, `names no list: there is no "${missing.list}"${meant}`)
 }
 
-/** A live segment that asks about the list; undefined when none does. */
+/** A segment that asks about the list, itself or as a draft; undefined when none does. */
 export async function segmentWithList(sql: Queryable, list: string): Promise<string | undefined> {
-  for (const { slug, rule } of await liveRules(sql))
-    if (listsOf(rule.match).some((one) => one.list === list)) return slug
-  return undefined
+  return (await evaluatedRules(sql)).find((one) => asksAbout(one, list))?.slug
+}
+
+/**
+ * What has to be evaluated again when the answer of a segment or list has changed: all that ask about it, directly or by
+ * another segment. Negative = the shadow of that segment.
+ */
+export async function askersOf(sql: Queryable, of: { slug: string } | { list: string }): Promise<number[]> {
+  const rules = await evaluatedRules(sql)
+  const found = new Set<EvaluatedRule>('list' in of ? rules.filter((one) => asksAbout(one, of.list)) : [])
+  const changed = new Set('slug' in of ? [of.slug] : slugsOfLive(found))
+  for (const slug of changed) {
+    const askers = rules.filter((one) => referencesOf(one.rule.match).includes(slug))
+    for (const one of askers) found.add(one)
+    for (const one of slugsOfLive(askers)) changed.add(one)
+  }
+  return [...found].map((one) => one.segmentId)
+}
+
+/** Others ask a segment for its live rule, never for its shadow. */
+function slugsOfLive(rules: Iterable<EvaluatedRule>): string[] {
+  return [...rules].filter((one) => one.segmentId > 0).map((one) => one.slug)
+}
+
+function asksAbout({ rule }: EvaluatedRule, list: string): boolean {
+  return listsOf(rule.match).some((one) => one.list === list)
 }
 
 /** What every live segment but `slug` refers to. */
 async function liveReferences(sql: Queryable, slug: string): Promise<Map<string, string[]>> {
-  const others = (await liveRules(sql)).filter((one) => one.slug !== slug)
+  const others = (await evaluatedRules(sql)).filter((one) => one.segmentId > 0 && one.slug !== slug)
   return new Map(others.map((one) => [one.slug, referencesOf(one.rule.match)]))
 }
 
-async function liveRules(sql: Queryable): Promise<{ slug: string; rule: Rule }[]> {
-  return sql<{ slug: string; rule: Rule }[]>`
-    select s.slug, v.rule
+type EvaluatedRule = { segmentId: number; slug: string; rule: Rule }
+
+/** Live rules, and shadows under the negative number. */
+async function evaluatedRules(sql: Queryable): Promise<EvaluatedRule[]> {
+  return sql<EvaluatedRule[]>`
+    select case when v.version = s.live_version then s.segment_id else -s.segment_id end as "segmentId", s.slug, v.rule
     from segments s
-    join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
+    join segment_versions v on v.segment_id = s.segment_id and v.version in (s.live_version, s.shadow_version)
     where s.archived_at is null
     order by s.segment_id`
 }

@@ -2,7 +2,8 @@
 // edited rules without a restart.
 import { compileRule, PLAN_VERSION, type Plan } from '../domain/segments/plan.ts'
 import type { Rule } from '../schema/rule.ts'
-import { lockSegments, mustNotBeReferredTo, mustReferWell } from './segment-references.ts'
+import { askersOf, lockSegments, mustNotBeReferredTo, mustReferWell } from './segment-references.ts'
+import { createRun } from './segment-runs.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 export type SegmentRow = {
@@ -13,8 +14,22 @@ export type SegmentRow = {
   rule: Rule | null
   createdAt: Date
   archivedAt: Date | null
+  /** A draft, or the version before, evaluated beside the live one. */
+  shadow: { version: number; status: VersionStatus } | null
+  schedule: SegmentSchedule | null
 }
-export type LiveSegment = { segmentId: number; slug: string; version: number; plan: Plan }
+/** `building` = a draft that not everybody has been evaluated for. */
+export type VersionStatus = 'building' | 'draft' | 'live' | 'retired'
+/** When a segment is evaluated from scratch besides: a cron pattern in a time zone. */
+export type SegmentSchedule = { cron: string; timeZone: string }
+export type LiveSegment = {
+  segmentId: number
+  slug: string
+  version: number
+  plan: Plan
+  /** When the version went live, and why, while the run through everybody goes on; null when it is over. */
+  building: { sinceMs: number; reason: 'backfill' | 'rule_changed' } | null
+}
 export type NewVersion = { rule: Rule; plan: Plan; ruleHash: string; author: string; note: string }
 
 /** Creates a live segment; undefined when the slug is taken. */
@@ -30,7 +45,8 @@ export async function createSegment(
       on conflict (slug) do nothing
       returning segment_id`
     if (row === undefined) return undefined
-    await goLive(tx, row.segment_id, 1, segment)
+    await insertVersion(tx, row.segment_id, { ...segment, status: 'live' })
+    await goLive(tx, { segmentId: row.segment_id, slug: segment.slug, version: 1, reason: 'backfill' })
     return readSegment(tx, String(row.segment_id))
   })
 }
@@ -43,60 +59,94 @@ export async function addVersion(
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
-    const [row] = await tx<{ slug: string; live_version: number | null }[]>`
-      select slug, live_version from segments where segment_id = ${segmentId} for update`
-    if (row === undefined) return undefined
-    await mustReferWell(tx, row.slug, version.rule)
+    const slug = await lockSegment(tx, segmentId)
+    if (slug === undefined) return undefined
+    await mustReferWell(tx, slug, version.rule)
     await tx`update segment_versions set status = 'retired' where segment_id = ${segmentId} and status = 'live'`
-    await goLive(tx, segmentId, (row.live_version ?? 0) + 1, version)
+    const number = await insertVersion(tx, segmentId, { ...version, status: 'live' })
+    await goLive(tx, { segmentId, slug, version: number, reason: 'rule_changed' })
     return readSegment(tx, String(segmentId))
   })
 }
 
-async function goLive(
+/** Its slug; undefined when there is no such segment. */
+export async function lockSegment(tx: Transaction, segmentId: number): Promise<string | undefined> {
+  const [row] = await tx<{ slug: string }[]>`
+    select slug from segments where segment_id = ${segmentId} for update`
+  return row?.slug
+}
+
+/** The next version of a segment whose row is locked; returns its number. */
+export async function insertVersion(
   tx: Transaction,
   segmentId: number,
-  version: number,
-  content: NewVersion,
-): Promise<void> {
-  await tx`
+  content: NewVersion & { status: VersionStatus },
+): Promise<number> {
+  const [row] = await tx<{ version: number }[]>`
     insert into segment_versions (segment_id, version, rule, plan, rule_hash, status, author, note)
-    values (${segmentId}, ${version}, ${tx.json(toJson(content.rule))}, ${tx.json(toJson(content.plan))}, ${content.ruleHash},
-      'live', ${content.author}, ${content.note})`
+    select ${segmentId}, coalesce(max(version), 0) + 1, ${tx.json(toJson(content.rule))}, ${tx.json(toJson(content.plan))},
+      ${content.ruleHash}, ${content.status}, ${content.author}, ${content.note}
+    from segment_versions where segment_id = ${segmentId}
+    returning version`
+  return row?.version ?? 0
+}
+
+async function goLive(
+  tx: Transaction,
+  live: { segmentId: number; slug: string; version: number; reason: 'backfill' | 'rule_changed' },
+): Promise<void> {
+  const { segmentId, slug, version, reason } = live
   await tx`
     update segments set live_version = ${version}, archived_at = null where segment_id = ${segmentId}`
-  await markBackfill(tx, segmentId)
+  const segmentIds = [segmentId, ...(await askersOf(tx, { slug }))]
+  await createRun(tx, { of: { segmentId }, version, reason, source: 'everybody', segmentIds })
   await bumpGeneration(tx)
 }
 
 /**
- * Takes a segment out of evaluation. Its memberships end with the next evaluation of each member. Throws `conflict` while
- * another one refers to it.
+ * Takes a segment and its draft out of evaluation; a run ends the memberships. Throws `conflict` while another one refers
+ * to it.
  */
 export async function archiveSegment(sql: Sql, segmentId: number): Promise<boolean> {
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
-    const [row] = await tx<{ slug: string }[]>`
-      update segments set archived_at = now() where segment_id = ${segmentId} and archived_at is null
-      returning slug`
+    const [row] = await tx<{ slug: string; live_version: number | null; had_shadow: boolean }[]>`
+      update segments s set archived_at = now(), shadow_version = null, schedule = null
+      from segments before
+      where s.segment_id = ${segmentId} and s.archived_at is null and before.segment_id = s.segment_id
+      returning s.slug, s.live_version, before.shadow_version is not null as had_shadow`
     if (row === undefined) return false
     await mustNotBeReferredTo(tx, row.slug)
-    await markBackfill(tx, segmentId)
+    await tx`
+      update segment_versions set status = 'retired' where segment_id = ${segmentId} and status in ('building', 'draft')`
+    await createRun(tx, {
+      of: { segmentId },
+      version: row.live_version ?? 0,
+      reason: 'rule_changed',
+      // Without a shadow those whom it differs for are its members.
+      source: row.had_shadow ? 'everybody' : 'difference',
+      segmentIds: [segmentId],
+    })
     await bumpGeneration(tx)
     return true
   })
 }
 
-/** Committed with the change, so that a process that dies before it has named everybody leaves a trace for the sweep. */
-async function markBackfill(tx: Transaction, segmentId: number): Promise<void> {
-  await tx`
+/** False when there is no such segment, or it is archived. `schedule` null = none any more. */
+export async function setSchedule(
+  sql: Queryable,
+  segmentId: number,
+  schedule: SegmentSchedule | null,
+): Promise<boolean> {
+  const set = await sql`
     update segments
-    set backfill_change = case when archived_at is null then 'v' else 'a' end || live_version,
-      backfill_since = clock_timestamp()
-    where segment_id = ${segmentId} and exists (select 1 from identities)`
+    set schedule = ${schedule === null ? null : sql.json(schedule)}, schedule_kept_at = clock_timestamp()
+    where segment_id = ${segmentId} and archived_at is null`
+  return set.count > 0
 }
 
-async function bumpGeneration(tx: Transaction): Promise<void> {
+/** So that every process reads the segments anew. */
+export async function bumpGeneration(tx: Transaction): Promise<void> {
   await tx`
     insert into settings (name, value) values ('segments_generation', '1')
     on conflict (name) do update set value = to_jsonb((settings.value #>> '{}')::bigint + 1)`
@@ -109,16 +159,34 @@ export async function segmentsGeneration(sql: Queryable): Promise<string> {
   return row?.generation ?? '0'
 }
 
-/** Everything that a pass evaluates. */
-export async function liveSegments(sql: Queryable): Promise<LiveSegment[]> {
-  const rows = await sql<{ segment_id: number; slug: string; version: number; rule: Rule; plan: Plan }[]>`
-    select s.segment_id, s.slug, v.version, v.rule, v.plan
+/** Everything that a pass evaluates: what is live, and shadows, whose numbers are negative. */
+export async function evaluatedSegments(sql: Queryable): Promise<LiveSegment[]> {
+  const rows = await sql<
+    {
+      segment_id: number
+      slug: string
+      version: number
+      rule: Rule
+      plan: Plan
+      is_live: boolean
+      building_since: Date | null
+      building_reason: 'backfill' | 'rule_changed'
+    }[]
+  >`
+    select s.segment_id, s.slug, v.version, v.rule, v.plan, v.version = s.live_version as is_live, r.created_at as building_since,
+      r.reason as building_reason
     from segments s
-    join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
+    join segment_versions v on v.segment_id = s.segment_id and v.version in (s.live_version, s.shadow_version)
+    left join segment_runs r on r.segment_id = s.segment_id and r.state in ('waiting', 'running')
+      and v.version = s.live_version and s.segment_id = any(r.segment_ids)
     where s.archived_at is null
     order by s.segment_id`
   return rows.map((row) => ({
-    segmentId: row.segment_id,
+    segmentId: row.is_live ? row.segment_id : -row.segment_id,
+    building:
+      row.building_since === null
+        ? null
+        : { sinceMs: row.building_since.getTime(), reason: row.building_reason },
     slug: row.slug,
     version: row.version,
     // Of an earlier version of Millrace: what is stored stays, the rule means the same.
@@ -126,22 +194,29 @@ export async function liveSegments(sql: Queryable): Promise<LiveSegment[]> {
   }))
 }
 
+export async function liveSegments(sql: Queryable): Promise<LiveSegment[]> {
+  return (await evaluatedSegments(sql)).filter((segment) => segment.segmentId > 0)
+}
+
 export async function listSegments(sql: Queryable): Promise<SegmentRow[]> {
   const rows = await sql<Record<string, unknown>[]>`
-    select s.segment_id, s.slug, s.name, s.live_version, v.rule, s.created_at, s.archived_at
-    from segments s
-    left join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
+    ${segmentColumns(sql)}
     where s.archived_at is null
     order by s.segment_id`
   return rows.map(toSegment)
 }
 
+const segmentColumns = (sql: Queryable) => sql`
+  select s.segment_id, s.slug, s.name, s.live_version, v.rule, s.created_at, s.archived_at, s.schedule,
+    shadow.version as shadow_version, shadow.status as shadow_status
+  from segments s
+  left join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
+  left join segment_versions shadow on shadow.segment_id = s.segment_id and shadow.version = s.shadow_version`
+
 /** By number or slug. */
 export async function readSegment(sql: Queryable, idOrSlug: string): Promise<SegmentRow | undefined> {
   const rows = await sql<Record<string, unknown>[]>`
-    select s.segment_id, s.slug, s.name, s.live_version, v.rule, s.created_at, s.archived_at
-    from segments s
-    left join segment_versions v on v.segment_id = s.segment_id and v.version = s.live_version
+    ${segmentColumns(sql)}
     where s.slug = ${idOrSlug} or s.segment_id::text = ${idOrSlug}
     limit 1`
   return rows.map(toSegment)[0]
@@ -156,6 +231,11 @@ function toSegment(row: Record<string, unknown>): SegmentRow {
     rule: row.rule as Rule | null,
     createdAt: row.created_at as Date,
     archivedAt: row.archived_at as Date | null,
+    shadow:
+      row.shadow_version === null
+        ? null
+        : { version: Number(row.shadow_version), status: row.shadow_status as VersionStatus },
+    schedule: row.schedule as SegmentSchedule | null,
   }
 }
 

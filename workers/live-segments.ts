@@ -1,7 +1,7 @@
-// The live segments as a process remembers them: read anew when their generation has changed, which every reader looks at
+// The segments that are evaluated as a process remembers them: read anew when their generation has changed, which every reader looks at
 // first, so that new and edited rules are picked up at once. Used by the passes of segment and by persist.
 
-import { type LiveSegment, liveSegments, segmentsGeneration } from '../store/segments.ts'
+import { evaluatedSegments, type LiveSegment, segmentsGeneration } from '../store/segments.ts'
 import type { Queryable } from '../store/sql.ts'
 
 /** One small read a call. */
@@ -14,7 +14,7 @@ export function createSegmentCatalog(): SegmentCatalog {
     async current(sql) {
       const newest = await segmentsGeneration(sql)
       if (newest !== generation) {
-        segments = await liveSegments(sql)
+        segments = await evaluatedSegments(sql)
         generation = newest
       }
       return segments

@@ -7,10 +7,7 @@ create table lists (
   version integer not null default 0,
   members integer not null default 0,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  -- which version has profiles left to be named to the segment pool; null = none
-  backfill_version integer,
-  backfill_since timestamptz
+  updated_at timestamptz not null default now()
 );
 
 create table list_members (

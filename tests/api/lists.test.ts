@@ -60,13 +60,13 @@ test('an upload makes a list, another replaces all of it, the same again changes
     version: 1,
     rows: 4,
     skipped: 1,
-    profilesToEvaluate: 0,
+    runId: null,
   })
   const same = await upload('fair', 'p-2\nnobody-yet\r\np-1', { 'content-type': 'text/csv; charset=utf-8' })
   expect(same.body).toMatchObject({ count: 3, version: 1, updatedAt: made.body.updatedAt })
   const other = await upload('fair', 'userId\n"p-3"\np-1\n')
   expect(other.body).toMatchObject({ count: 2, version: 2, createdAt: made.body.createdAt })
-  const { rows: _, skipped: __, profilesToEvaluate: ___, ...shown } = other.body
+  const { rows: _, skipped: __, runId: ___, ...shown } = other.body
   expect((await api.get('/api/v1/lists/fair')).body).toEqual(shown)
   expect((await api.get('/api/v1/lists')).body).toEqual({ data: [shown] })
   const stored = await world.sql`select user_id from list_members order by user_id`
@@ -188,7 +188,7 @@ test('who is in the list is in the segment, on every server, and follows each up
   expect(preview.body).toMatchObject({ members: 2, of: 13, complete: true })
   const all = Array.from({ length: 12 }, (_, i) => `p-${i}`)
   const put = await upload('fair', all.slice(2).join('\n'))
-  expect(put.body).toMatchObject({ version: 3, count: 10, profilesToEvaluate: 13 })
+  expect(put.body).toMatchObject({ version: 3, count: 10, runId: expect.any(Number) })
   await isSettled('visitors', ...all.slice(2).sort())
   await waitFor(async () => (await membersOf('others')).filter((id) => id !== null).join() === 'p-0,p-1')
   const reasons = await world.onAll(
@@ -199,7 +199,12 @@ test('who is in the list is in the segment, on every server, and follows each up
   expect(reasons.map((row) => `${row.op} ${row.reason}`).sort()).toEqual([
     ...['enter backfill', 'enter rule_changed', 'exit rule_changed'],
   ])
-  expect(await world.sql`select slug from lists where backfill_version is not null`).toHaveLength(0)
+  const run = await waitFor(
+    async () =>
+      (await world.sql`select * from segment_runs where list_id = 1 and state = 'done' and version = 3`)[0],
+    { what: 'the run of the list' },
+  )
+  expect(run.segment_ids).toEqual([1, 2])
 })
 
 test('an explanation says what the list says', async () => {
@@ -257,11 +262,10 @@ test('an upload whose people were not all handed on is found by the sweep', asyn
   await make('of-swept', inList('swept'))
   await isSettled('of-swept', 'p-1')
   const changed = await replaceList(world.sql, 'swept', pieces())
-  expect(changed).toMatchObject({ isChanged: true, isUsed: true, list: { version: 2 } })
-  await world.sql`update lists set backfill_since = now() - interval '10 minutes'`
-  expect(await sweep(scheduleDeps(world, Date.now()), NEVER)).toMatchObject({ backfilled: 13 })
+  expect(changed).toMatchObject({ isChanged: true, runId: expect.any(Number), list: { version: 2 } })
+  expect(await sweep(scheduleDeps(world, Date.now()), NEVER)).toMatchObject({ chunks: 1 })
   await isSettled('of-swept', 'p-4', 'p-6')
-  expect(await sweep(scheduleDeps(world, Date.now()), NEVER)).toMatchObject({ backfilled: 0 })
+  expect(await sweep(scheduleDeps(world, Date.now()), NEVER)).toMatchObject({ chunks: 0 })
 
   async function* pieces() {
     yield ['p-4', 'p-6']

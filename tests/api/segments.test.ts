@@ -4,9 +4,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { jobsInFlow } from '../../cli/demo/counts.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import { createSender } from '../../queues/sender.ts'
+import { sweep } from '../../workers/schedule/sweep.ts'
 import { segmentPool } from '../../workers/segment/pool.ts'
 import { type ApiServer, startApi } from '../support/api-server.ts'
 import { normalEvent } from '../support/factory.ts'
+import { NEVER, scheduleDeps } from '../support/schedule-deps.ts'
 import { DAY, seedPeople } from '../support/seed-people.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { testWorld, type World } from '../support/world.ts'
@@ -20,6 +22,8 @@ const viewed = (value: number) => ({
 const sizeOf = async (segment: string) => (await api.get(`/api/v1/segments/${segment}/size`)).body.size
 const isSettled = async (segment: string, size: number) =>
   waitFor(async () => (await sizeOf(segment)) === size, { what: `${size} members of ${segment}` })
+const isLive = async (segment: string) =>
+  waitFor(async () => (await api.get(`/api/v1/segments/${segment}`)).body.state === 'live')
 
 beforeAll(async () => {
   world = await testWorld()
@@ -46,10 +50,13 @@ afterAll(async () => {
 test('whoever fits a new rule already is found, without a campaign’s reason', async () => {
   const made = await api.post('/api/v1/segments', { slug: 'viewers', name: 'Viewers', rule: viewed(6) })
   expect(made.status).toBe(201)
-  expect(made.body).toMatchObject({ slug: 'viewers', version: 1, archivedAt: null })
-  const [all] = await world.sql`select count(*)::int as count from profiles where merged_into is null`
-  expect(made.body.profilesToEvaluate).toBe(all?.count)
+  expect(made.body).toMatchObject({ slug: 'viewers', version: 1, state: 'building', archivedAt: null })
+  expect(made.body.run).toMatchObject({ reason: 'backfill', people: 'everybody', state: 'running' })
   await isSettled('viewers', 20)
+  await isLive('viewers')
+  const [all] = await world.sql`select count(*)::int as count from profiles where merged_into is null`
+  const { data } = (await api.get('/api/v1/segments/viewers/runs')).body
+  expect(data).toMatchObject([{ state: 'done', share: 1, evaluated: all?.count, entered: 20, exited: 0 }])
   const reasons = await world.sql`select distinct op, reason from membership_changes`
   expect([...reasons]).toEqual([{ op: 'enter', reason: 'backfill' }])
 })
@@ -92,7 +99,9 @@ test('a rule may look at more properties than a function takes arguments, and at
 
 test('of many previews at once some wait and the rest is told to come back', async () => {
   const answers = await Promise.all(
-    Array.from({ length: 12 }, () => api.post('/api/v1/segments/preview', { rule: viewed(6) })),
+    Array.from({ length: 12 }, () =>
+      api.post('/api/v1/segments/preview', { rule: viewed(6), budgetMs: 20_000 }),
+    ),
   )
   for (const { status, body, headers } of answers) {
     if (status === 200) expect(body.members).toBe(20)
@@ -130,7 +139,9 @@ test('another rule is another version, and members follow it', async () => {
   expect([changed.status, changed.body.version]).toEqual([200, 2])
   await isSettled('viewers', 15)
   const same = await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule: viewed(11) } })
-  expect([same.status, same.body.version, same.body.profilesToEvaluate]).toEqual([200, 2, 0])
+  expect([same.status, same.body.version]).toEqual([200, 2])
+  await isLive('viewers')
+  expect((await api.get('/api/v1/segments/viewers/runs')).body.data).toHaveLength(2)
   const exits = await world.sql`select distinct reason, version from membership_changes where op = 'exit'`
   expect([...exits]).toEqual([{ reason: 'rule_changed', version: 2 }])
 })
@@ -140,9 +151,10 @@ test('an archived segment is left by everybody, and comes back with a rule', asy
   expect(archived.status).toBe(200)
   expect(archived.body.archivedAt).toEqual(expect.any(String))
   await isSettled('viewers', 0)
+  await waitFor(async () => (await api.get('/api/v1/segments/viewers')).body.run === null)
   expect((await api.get('/api/v1/segments')).body.data).toEqual([])
   const again = await api.call('DELETE', '/api/v1/segments/viewers')
-  expect([again.status, again.body.profilesToEvaluate]).toEqual([200, 0])
+  expect([again.status, again.body.state, again.body.run]).toEqual([200, 'retired', null])
   const back = await api.call('PUT', '/api/v1/segments/viewers/rule', { body: { rule: viewed(11) } })
   expect([back.body.version, back.body.archivedAt]).toEqual([3, null])
   await isSettled('viewers', 15)
@@ -151,6 +163,7 @@ test('an archived segment is left by everybody, and comes back with a rule', asy
 test('a slug is taken once, and a segment is found by slug and by number', async () => {
   const taken = await api.post('/api/v1/segments', { slug: 'viewers', name: 'Other', rule: viewed(1) })
   expect([taken.status, taken.body.code, taken.body.field]).toEqual([409, 'conflict', 'slug'])
+  await isLive('viewers')
   const bySlug = await api.get('/api/v1/segments/viewers')
   const byNumber = await api.get(`/api/v1/segments/${bySlug.body.segmentId}`)
   expect(byNumber.body).toEqual(bySlug.body)
@@ -224,20 +237,21 @@ test('whatever a rule is, the answer is a 2xx or a 4xx, and what is taken can be
   }
 })
 
-test('with the queues out of reach a segment is still made, and marked for the sweep', async () => {
+test('with the queues out of reach a segment is still made, and the sweep has everybody evaluated', async () => {
   const producer = connectProducer(world.redisUrl)
   await whenReady(producer)
   const sender = createSender({ redis: producer, namespace: world.namespace })
   const cutOff = await startApi({ ...world, sender })
   producer.disconnect()
   const made = await cutOff.post('/api/v1/segments', { slug: 'later', name: 'Later', rule: viewed(6) })
-  expect([made.status, made.body.profilesToEvaluate]).toEqual([201, null])
-  const open = await world.sql`select slug, backfill_change from segments where backfill_change is not null`
-  expect([...open]).toEqual([{ slug: 'later', backfill_change: 'v1' }])
-  const archived = await api.call('DELETE', '/api/v1/segments/later')
-  expect(archived.body.profilesToEvaluate).toBeGreaterThan(0)
-  const closed = await world.sql`select backfill_change from segments where slug = 'later'`
-  expect(closed[0]?.backfill_change).toBeNull()
+  expect([made.status, made.body.state, made.body.run.share]).toEqual([201, 'building', 0])
+  expect(await sizeOf('later')).toBe(0)
+  await world.sql`update segment_runs set started_at = started_at - interval '2 minutes'`
+  await world.sql`update segment_run_parts set updated_at = updated_at - interval '2 minutes'`
+  expect((await sweep(scheduleDeps(world, Date.now()), NEVER)).chunks).toBe(1)
+  await isSettled('later', 20)
+  await isLive('later')
+  expect((await api.call('DELETE', '/api/v1/segments/later')).status).toBe(200)
   await cutOff.close()
   await sender.close()
 })

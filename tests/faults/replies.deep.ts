@@ -113,6 +113,8 @@ test('row 11c: an ingest worker that dies after it has handed on and before it h
   const { redis, stack } = deployment
   const { namespace } = stack.config
   let waiting: string[] = []
+  const held = new Set<string>()
+  const ingestKey = `{${namespace}-ingest}:ingest`
   await runRow(context, deployment, {
     id: '11c',
     restarts: 3,
@@ -128,6 +130,8 @@ test('row 11c: an ingest worker that dies after it has handed on and before it h
           act: 'cut',
         })
         await waitFor(() => isCut() > 0, { everyMs: 1, what: 'a completion that is cut' })
+        process.kill('SIGSTOP')
+        for (const id of await deployment.activeJobIds(['ingest'])) held.add(id)
         process.kill('SIGKILL')
         await waitFor(() => process.restarts() > restarts, { what: 'ingest to be started again' })
         await waitFor(async () => (await deployment.stalledJobs()) >= before + death, {
@@ -135,6 +139,11 @@ test('row 11c: an ingest worker that dies after it has handed on and before it h
         })
       }
       const twice = (await deployment.stalledJobs()) - before
+      const left = async () => redis.exists(...[...held].map((id) => `${ingestKey}:${id}`))
+      await waitFor(async () => (await left()) === 0, {
+        timeoutMs: 60_000,
+        what: 'what the dead held to be worked again',
+      })
       waiting = await batchIdsOn(deployment, persist.name)
       await resumeQueues(redis, namespace, [persist.name])
       return { hits: { 'jobs worked twice': twice, 'batches that waited': waiting.length } }

@@ -1,16 +1,18 @@
 // Finds what was committed but not handed on, and hands it on: changes that were never announced, deliveries and dead
-// jobs that nobody holds, profiles that a changed segment or list has not looked at, events that the archive had no room for, and
-// jobs of shards that are no more. Each part is bounded; the next sweep goes on.
+// jobs that nobody holds, runs that nobody began or that stand still, events that the archive had no room for, and jobs of
+// shards that are no more. Each part is bounded; the next sweep goes on.
 import { announce } from '../../queues/announce.ts'
-import { sendBackfill } from '../../queues/backfill.ts'
 import { deliver } from '../../queues/pipeline.ts'
 import { moveRetiredJobs } from '../../queues/retired-lanes.ts'
+import { sendChunk, startRuns } from '../../queues/segment-runs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
-import { closeBackfill, openBackfills } from '../../store/backfills.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
 import { forgetDecisions } from '../../store/joint-transaction.ts'
-import { profilesOfBuckets } from '../../store/memberships.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
+import { clearShadow } from '../../store/segment-difference.ts'
+import { dropShadow, overdueShadows } from '../../store/segment-drafts.ts'
+import { runDueSchedules } from '../../store/segment-run-reads.ts'
+import { segmentRuns } from '../../store/segment-runs.ts'
 import { mostShards } from '../../store/shard-map.ts'
 import type { Sql } from '../../store/sql.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
@@ -22,8 +24,8 @@ import { fillArchiveGaps } from './gaps.ts'
 const UNANNOUNCED_MS = 10_000
 /** Longer than the longest backoff of a delivery: a job that only waits is not sent again. */
 const IDLE_DELIVERY_MS = 600_000
-/** A backfill that whoever changed the segment or list is still sending is left to them; both at once would do no harm. */
-const IDLE_BACKFILL_MS = 120_000
+/** A chunk of a run that is evaluated, or waits, for so long is sent again; while its job waits that changes nothing. */
+const IDLE_CHUNK_MS = 60_000
 const SLICE = 1_000
 
 /** A part that fails, because one of several servers is away, keeps none of the others; its failure is thrown at the end. */
@@ -38,7 +40,8 @@ export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Co
     announced: await part(announceLeftBehind(deps, signal)),
     deliveries: await part(resendOpenDeliveries(deps)),
     deadJobs: await part(recordLostDeadJobs(deps, signal)),
-    backfilled: await part(runOpenBackfills(deps, signal)),
+    chunks: await part(goOnWithRuns(deps, signal)),
+    shadows: await part(giveUpWaysBack(deps)),
     archived: await part(fillArchiveGaps(deps, signal)),
     resharded: await part(moveJobsOfRetiredShards(deps)),
   }
@@ -83,21 +86,30 @@ async function resendOpenDeliveries({ servers, send, depth }: ScheduleDeps): Pro
   return total
 }
 
-/** Counts the profiles that are handed on. */
-async function runOpenBackfills(
+/** Counts the parts that a chunk is sent of. */
+async function goOnWithRuns(
   { sql, servers, send, config, clock }: ScheduleDeps,
   signal: AbortSignal,
 ): Promise<number> {
-  let named = 0
-  for (const open of await openBackfills(sql, { idleMs: IDLE_BACKFILL_MS })) {
+  const runs = segmentRuns(servers)
+  const deps = { send, runs, shards: config.shards, nowMs: clock.now() }
+  await runDueSchedules(sql, deps.nowMs)
+  let parts = await startRuns(deps)
+  for (const part of await runs.idle(IDLE_CHUNK_MS)) {
     signal.throwIfAborted()
-    named += await sendBackfill(
-      { send, readProfiles: (slice) => profilesOfBuckets(servers, slice), shards: config.shards },
-      { ...open, nowMs: clock.now() },
-    )
-    await closeBackfill(sql, open)
+    await sendChunk(deps, part)
+    parts += 1
   }
-  return named
+  return parts
+}
+
+async function giveUpWaysBack({ sql, servers }: ScheduleDeps): Promise<number> {
+  const overdue = await overdueShadows(sql)
+  for (const segmentId of overdue) {
+    await dropShadow(sql, segmentId)
+    await clearShadow(servers, segmentId)
+  }
+  return overdue.length
 }
 
 /** What a process that still counted more shards has sent to queues that nobody works on any more. */

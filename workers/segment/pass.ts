@@ -12,6 +12,7 @@ import type { TouchedUsers } from '../../schema/jobs.ts'
 import { type EventIds, keyOf, readEventIds, readHistories } from '../../store/histories.ts'
 import { readListsOf } from '../../store/list-members.ts'
 import {
+  awaitShards,
   type MembershipChange,
   type ProfileState,
   readMembershipsOf,
@@ -30,6 +31,8 @@ export type PassInput = {
   reasons: Map<number, TouchedUsers['reason']>
   /** What new events a profile has, by their numbers: without one that a rule asks for it is left out. Absent = evaluate. */
   eventIds?: Map<number, ReadonlySet<number>>
+  /** Only these segments are evaluated, negative = shadows; and the pass waits for its shards. Absent = all, no waiting. */
+  only?: ReadonlySet<number>
   clock: Clock
 }
 export type PassResult = {
@@ -55,16 +58,19 @@ export function runPass(
     const wanted = [
       ...new Set([...input.reasons.keys()].map((profileId) => shardOfProfile(profileId, input.shards))),
     ]
-    const locked = new Set(await tryLockShards(tx, wanted, input.shards))
+    if (input.only !== undefined) await awaitShards(tx, wanted, input.shards)
+    const locked = new Set(input.only === undefined ? await tryLockShards(tx, wanted, input.shards) : wanted)
     const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
     const segments = await catalog.current(rules)
-    const plans = segments.map((segment) => segment.plan)
+    const bySlug = new Map(segments.filter((one) => one.segmentId > 0).map(({ slug, plan }) => [slug, plan]))
+    const asked = segments.filter((one) => input.only?.has(one.segmentId) !== false)
+    const plans = [...new Set(asked.flatMap((one) => closureOf(one.plan, bySlug)))]
     const eventIds = await readEventIds(rules, askedEvents(plans))
-    const asked = new Set([...eventIds.values()].flat().map((one) => one.eventId))
+    const askedIds = new Set([...eventIds.values()].flat().map((one) => one.eventId))
     const profileIds = [...input.reasons.keys()].filter(
       (profileId) =>
         locked.has(shardOfProfile(profileId, input.shards)) &&
-        isAskedFor(input.eventIds?.get(profileId), asked),
+        isAskedFor(input.eventIds?.get(profileId), askedIds),
     )
     // Taken after the locks: what was committed before it is seen by the statements below.
     const asOfMs = input.clock.now()
@@ -74,19 +80,23 @@ export function runPass(
     await expectFewKeys(tx, profileIds.length)
     const states = await readProfileStates(tx, profileIds, plans.some(needsTraits))
     const people = states.filter((state) => state.mergedInto === null)
-    const scope = { people, bucketFrom: from, bucketTo: to, asOfMs: earliestAsked(people, asOfMs) }
+    const building = asked.map((one) => one.building?.sinceMs ?? asOfMs)
+    const earliestMs = Math.min(earliestAsked(people, asOfMs), ...building)
+    const scope = { people, bucketFrom: from, bucketTo: to, asOfMs: earliestMs }
     const inputs = plans.flatMap((plan) => plan.inputs)
     const histories = await readHistories(tx, inputs, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
     const lists = await readListsOf(rules, askedLists(plans), profileIds)
-    const bySlug = new Map(segments.map(({ slug, plan }) => [slug, plan]))
-    const asking = segments.map((segment) => ({
+    const live = new Set(segments.map((segment) => segment.segmentId))
+    const asking = asked.map((segment) => ({
       segment,
       eventIds: numbersOf(closureOf(segment.plan, bySlug), eventIds),
     }))
     const outcome = states.map((state) =>
       evaluate(state, {
         asking,
+        live,
+        isPartial: input.only !== undefined,
         bySlug,
         events: indexEvents(histories.get(state.profileId) ?? []),
         lists: lists.get(state.profileId) ?? new Set(),
@@ -144,6 +154,10 @@ function numbersOf(plans: Plan[], eventIds: EventIds): ReadonlySet<number> {
 
 type Known = {
   asking: Asking[]
+  /** Numbers of all segments that there are, evaluated here or not. */
+  live: ReadonlySet<number>
+  /** Not all of them are evaluated. */
+  isPartial: boolean
   bySlug: ReadonlyMap<string, Plan>
   events: EventIndex
   lists: ReadonlySet<string>
@@ -164,12 +178,10 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
   const merged = state.mergedInto !== null
   const reason = merged ? 'merged' : known.reason
   const changes: MembershipChange[] = []
-  const live = new Set<number>()
   let wakeAt = NEVER
-  let isWhole = true
+  let isWhole = !known.isPartial
   for (const { segment, eventIds } of known.asking) {
     const { segmentId, version, plan } = segment
-    live.add(segmentId)
     if (!merged && newEvents !== undefined && !touches(newEvents, eventIds)) {
       isWhole = false
       continue
@@ -182,11 +194,18 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
     const sinceMs = reason === 'time' ? state.wakeAtMs : null
     const changedAt = sinceMs === null ? undefined : lastChange(plan, facts, sinceMs - 1, asOfMs)
     const op = holds ? 'enter' : 'exit'
-    changes.push({ segmentId, profileId, op, reason, version, effectiveAtMs: changedAt ?? asOfMs })
+    const { building } = segment
+    const wasIn = holds && building !== null && decide(plan, facts, building.sinceMs).holds
+    changes.push({
+      ...{ segmentId, profileId, op, version },
+      // Who was in when the rule came entered by the rule, whatever it was that had him looked at before the run came by.
+      reason: wasIn ? building.reason : reason,
+      effectiveAtMs: changedAt ?? asOfMs,
+    })
   }
   // Segments that are archived have no members.
   for (const segmentId of inNow) {
-    if (!live.has(segmentId))
+    if (!known.live.has(segmentId))
       changes.push({
         segmentId,
         profileId,
@@ -216,10 +235,10 @@ function changedMemberships(
   before: Map<number, Set<number>>,
 ): Map<number, Set<number>> {
   const after = new Map<number, Set<number>>()
-  for (const change of changes) {
+  for (const change of changes.filter((one) => one.segmentId > 0)) {
     let segments = after.get(change.profileId)
     if (segments === undefined) {
-      segments = new Set(before.get(change.profileId))
+      segments = new Set([...(before.get(change.profileId) ?? [])].filter((segmentId) => segmentId > 0))
       after.set(change.profileId, segments)
     }
     if (change.op === 'enter') segments.add(change.segmentId)

@@ -6,9 +6,10 @@ import { openSegmenter } from './segmenter.ts'
 export const segmentPool = definePool({
   name: 'segment',
   consumes: segment,
-  produces: [deliver],
+  // Itself: whoever has evaluated a chunk of a run sends the next one.
+  produces: [deliver, segment],
   // Changes that a full channel cannot take stay unannounced; the sweep sends them later.
-  neverWaitsFor: [deliver],
+  neverWaitsFor: [deliver, segment],
   work: { concurrency: 50, timeoutMs: 60_000 },
   open: (deps) => openSegmenter(deps),
   handle: (batch, segmenter) => segmenter.add(batch),

@@ -6,14 +6,17 @@ import { writeMemberships } from '../../cache/memberships.ts'
 import { tellTimers } from '../../cache/timer-news.ts'
 import { shardOfProfile } from '../../domain/buckets.ts'
 import { announce } from '../../queues/announce.ts'
-import type { deliver } from '../../queues/pipeline.ts'
+import type { deliver, segment } from '../../queues/pipeline.ts'
+import { continueRun } from '../../queues/segment-runs.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesOf } from '../../store/announcements.ts'
+import type { MembershipChange } from '../../store/memberships.ts'
+import { segmentRuns } from '../../store/segment-runs.ts'
 import type { Sql } from '../../store/sql.ts'
 import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { createSegmentCatalog, type SegmentCatalog } from '../live-segments.ts'
-import { type PassInput, runPass } from './pass.ts'
+import { type PassInput, type PassResult, runPass } from './pass.ts'
 
 const MAX_PROFILES_A_PASS = 5000
 /** Passes grow with the load instead of multiplying; it is also what an entry waits for at the least. */
@@ -21,10 +24,66 @@ const GATHER_MS = 120
 /** How long a shard that another process is writing is left alone before it is asked for again. */
 const BUSY_SHARD_MS = 25
 
-type Deps = PoolDeps<typeof deliver>
+/** Of a run: live passes wait for the shards that it writes. */
+const MAX_PROFILES_A_RUN_PASS = 2000
+
+type Deps = PoolDeps<typeof deliver | typeof segment>
 
 export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
   const catalog = createSegmentCatalog()
+  const live = liveGroups(deps, catalog)
+  const runs = runGroups(deps, catalog)
+  return {
+    add: (batch) => (batch.run === undefined ? live : runs).add(batch),
+    async close() {
+      await live.close()
+      await runs.close()
+    },
+  }
+}
+
+/** Chunks of runs, in passes of their own: nothing live is put off by them. */
+function runGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers> {
+  return coalesceJobs<TouchedUsers>(
+    {
+      weigh: (batch) => batch.profileIds.length,
+      maxWeight: MAX_PROFILES_A_RUN_PASS,
+      maxWaitMs: 0,
+      parallel: 1,
+    },
+    async (batches) => {
+      for (const [, chunks] of Map.groupBy(batches, ({ run }) => run?.segmentIds.join() ?? '')) {
+        const only = new Set(chunks[0]?.run?.segmentIds)
+        const changes = await evaluateAll(deps, catalog, { reasons: mergeReasons(chunks), only })
+        for (const chunk of chunks) await goOn(deps, chunk, changes)
+      }
+    },
+  )
+}
+
+async function goOn(deps: Deps, chunk: TouchedUsers, changes: MembershipChange[]): Promise<void> {
+  const lastProfileId = chunk.profileIds.at(-1)
+  if (chunk.run === undefined || lastProfileId === undefined) return
+  const people = new Set(chunk.profileIds)
+  // Of a draft that is built its own members count; else those that a shadow gains or loses do not.
+  const isDraft = chunk.run.segmentIds.every((segmentId) => segmentId < 0)
+  const ops = changes
+    .filter((change) => people.has(change.profileId) && change.segmentId < 0 === isDraft)
+    .map((change) => change.op)
+  const entered = ops.filter((op) => op === 'enter').length
+  await continueRun(
+    {
+      send: deps.send,
+      runs: segmentRuns(deps.servers),
+      shards: deps.config.shards,
+      nowMs: deps.clock.now(),
+    },
+    chunk.run,
+    { lastProfileId, evaluated: people.size, entered, exited: ops.length - entered },
+  )
+}
+
+function liveGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers> {
   return coalesceJobs<TouchedUsers>(
     {
       weigh: (batch) => batch.profileIds.length,
@@ -47,19 +106,8 @@ export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
 async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]): Promise<Set<number>> {
   const reasons = mergeReasons(batches)
   const eventIds = mergeEventIds(batches)
-  const byServer = Map.groupBy(reasons, ([profileId]) => deps.servers.of(profileId))
   const busyShards = new Set<number>()
-  const failures: unknown[] = []
-  for (const [sql, own] of byServer) {
-    try {
-      const busy = await passOn(sql, deps, catalog, { reasons: new Map(own), eventIds })
-      for (const shard of busy) busyShards.add(shard)
-    } catch (error) {
-      failures.push(error)
-    }
-  }
-  // People of the servers that answer are done all the same; all come again, which is safe.
-  if (failures.length > 0) throw failures[0]
+  await evaluateAll(deps, catalog, { reasons, eventIds }, busyShards)
   const now = deps.clock.now()
   for (const batch of batches) {
     if (batch.reason === 'event' && !isBusy(batch, busyShards, deps.config.shards))
@@ -68,19 +116,40 @@ async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]
   return busyShards
 }
 
-async function passOn(
-  sql: Sql,
+type Touched = Pick<PassInput, 'reasons' | 'eventIds' | 'only'>
+
+/** One server after the other; adds to `busyShards`, and returns what changed. */
+async function evaluateAll(
   deps: Deps,
   catalog: SegmentCatalog,
-  touched: Pick<PassInput, 'reasons' | 'eventIds'>,
-): Promise<Set<number>> {
+  { reasons, ...how }: Touched,
+  busyShards = new Set<number>(),
+): Promise<MembershipChange[]> {
+  const byServer = Map.groupBy(reasons, ([profileId]) => deps.servers.of(profileId))
+  const changes: MembershipChange[] = []
+  const failures: unknown[] = []
+  for (const [sql, own] of byServer) {
+    try {
+      const result = await passOn(sql, deps, catalog, { reasons: new Map(own), ...how })
+      for (const shard of result.busyShards) busyShards.add(shard)
+      changes.push(...result.changes)
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  // People of the servers that answer are done all the same; all come again, which is safe.
+  if (failures.length > 0) throw failures[0]
+  return changes
+}
+
+async function passOn(sql: Sql, deps: Deps, catalog: SegmentCatalog, touched: Touched): Promise<PassResult> {
   const result = await runPass({ sql, home: deps.sql }, catalog, {
     shards: deps.config.shards,
     clock: deps.clock,
     ...touched,
   })
   if (result.timersWritten) await tellTimers(deps.cache)
-  for (const change of result.changes) {
+  for (const change of result.changes.filter((one) => one.segmentId > 0)) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
   // Also the changes that an earlier attempt committed: found by their missing announced_at (law 2).
@@ -90,7 +159,7 @@ async function passOn(
     await markAnnounced(sql, announced)
   }
   await writeMemberships(deps.cache, result.asOfMs, result.memberships)
-  return result.busyShards
+  return result
 }
 
 /** By its profiles, not by the shard it was sent to: the sender may have counted the shards in another way. */

@@ -1,7 +1,9 @@
 // What was committed but not handed on is found and handed on, once.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { checkRule } from '../../../domain/segments/version.ts'
 import { openQueue } from '../../../queues/sender.ts'
 import { recordGaps } from '../../../store/archive.ts'
+import { createSegment } from '../../../store/segments.ts'
 import { sweep } from '../../../workers/schedule/sweep.ts'
 import { NEVER, scheduleDeps } from '../../support/schedule-deps.ts'
 import { seedPeople } from '../../support/seed-people.ts'
@@ -92,23 +94,35 @@ test('events that the archive had no room for are read back and put on its queue
   expect(open.map((row) => row.batch_id)).toEqual(['too-young'])
 })
 
-test('profiles that a changed segment has not looked at are handed to their shards, each once', async () => {
+test('a run that nobody began is begun, and its chunks are sent again only when they stand still', async () => {
   const profiles = await world.sql`select profile_id from profiles where merged_into is null order by 1`
-  const mark = (change: string, age: string) => world.sql`
-    update segments set backfill_change = ${change}, backfill_since = now() - ${age}::interval where slug = 'vip'`
-  await mark('v1', '1 minute')
-  expect(await sweep(deps(), NEVER)).toMatchObject({ backfilled: 0 })
-  await mark('v1', '3 minutes')
-  expect(await sweep(deps(), NEVER)).toMatchObject({ backfilled: profiles.length })
-  expect(await sweep(deps(), NEVER)).toMatchObject({ backfilled: 0 })
-  // The same change again while its jobs wait adds none.
-  await mark('v1', '3 minutes')
-  await sweep(deps(), NEVER)
+  const rule = { match: { k: 'trait', path: 'plan', op: 'eq', value: 'gold' } }
+  const names = { slug: 'swept', name: 'Swept', author: '', note: '' }
+  await createSegment(world.sql, { ...names, ...checkRule(rule) })
+  expect(await sweep(deps(), NEVER)).toMatchObject({ chunks: 1 })
+  expect(await sweep(deps(), NEVER)).toMatchObject({ chunks: 0 })
+  await world.sql`update segment_runs set started_at = now() - interval '2 minutes'`
+  await world.sql`update segment_run_parts set updated_at = now() - interval '2 minutes'`
+  // Sent again while its job waits a chunk is the same job.
+  expect(await sweep(deps(), NEVER)).toMatchObject({ chunks: 1 })
   const lanes = ['segment-00', 'segment-01', 'segment-02', 'segment-03']
   const waiting = (await Promise.all(lanes.map((lane) => jobsOf(lane)))).flat()
   const jobs = waiting.filter((job) => job.data.reason === 'backfill')
   const named: number[] = jobs.flatMap((job) => job.data.profileIds)
   expect(named.sort((a, b) => a - b)).toEqual(profiles.map((row) => row.profile_id))
+})
+
+test('a way back is given up after its time, and its members are forgotten', async () => {
+  await world.sql`
+    update segments set shadow_version = 1, shadow_until = now() + interval '1 day' where slug = 'swept'`
+  await world.sql`
+    insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)
+    select bucket, -2, profile_id, now(), 1, 0 from profiles where user_id = 'user-42'`
+  expect(await sweep(deps(), NEVER)).toMatchObject({ shadows: 0 })
+  await world.sql`update segments set shadow_until = now() - interval '1 second' where slug = 'swept'`
+  expect(await sweep(deps(), NEVER)).toMatchObject({ shadows: 1 })
+  expect(await world.sql`select 1 from memberships where segment_id < 0`).toHaveLength(0)
+  expect(await world.sql`select 1 from segments where shadow_version is not null`).toHaveLength(0)
 })
 
 /** Takes the waiting jobs of a queue as a worker would, and gives each up. */
