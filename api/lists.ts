@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import pLimit from 'p-limit'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { LIST_LIMITS } from '../domain/list-file.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
@@ -33,6 +33,7 @@ const List = Type.Object({
   createdAt: Type.String({ format: 'date-time' }),
   updatedAt: Type.String({ format: 'date-time', description: 'When it last changed' }),
 })
+export type List = Static<typeof List>
 const Uploaded = Type.Object({
   ...List.properties,
   rows: Type.Integer({ description: 'Rows with a user id, repeats counted', examples: [120] }),
@@ -42,6 +43,7 @@ const Uploaded = Type.Object({
       'The run that evaluates everybody for the segments that ask about the list; null = nothing changed, or none asks',
   }),
 })
+export type UploadedList = Static<typeof Uploaded>
 const Csv = Type.String({ examples: ['user_id,name\nuser-42,Anna\nuser-7,Bert\n'] })
 
 /** To be registered as a plugin of its own: nothing else of the API takes CSV. */

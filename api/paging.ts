@@ -21,12 +21,11 @@ export function pageOf<Row extends TSchema>(row: Row) {
   return Type.Object({ data: Type.Array(row), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 }
 
+/** A page as a client reads it. */
+export type Page<Row> = { data: Row[]; nextCursor: string | null }
+
 /** Cuts rows read with `limit + 1` to a page. */
-export function toPage<Row>(
-  rows: Row[],
-  limit: number,
-  keyOf: (row: Row) => unknown,
-): { data: Row[]; nextCursor: string | null } {
+export function toPage<Row>(rows: Row[], limit: number, keyOf: (row: Row) => unknown): Page<Row> {
   const data = rows.slice(0, limit)
   const last = data.at(-1)
   const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(keyOf(last)) : null

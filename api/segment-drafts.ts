@@ -1,7 +1,7 @@
 // An edit without fear: a rule is tried on everybody beside the live one, what it would change is looked at, and then it is
 // published, or not. The version before is kept for the way back.
 import type { FastifyRequest } from 'fastify'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
@@ -58,11 +58,15 @@ const Draft = Type.Object({
     },
   ),
 })
+export type Draft = Static<typeof Draft>
+export type Version = Static<typeof Version>
 const Person = Type.Object({
   profileId: Type.Integer({ examples: [1234567] }),
   userId: Type.Union([Type.String(), Type.Null()], { examples: ['user-42'] }),
   op: Type.String({ description: '`enter` or `exit`' }),
 })
+
+export type MovedPerson = Static<typeof Person>
 
 export function segmentDraftRoutes(app: HttpServer, deps: ApiDeps): void {
   draftRoutes(app, deps)

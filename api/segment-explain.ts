@@ -53,6 +53,7 @@ const Explanation = Type.Object({
   ),
   conditions: Type.Array(Condition, { description: 'In the order of the rule' }),
 })
+export type Explanation = Static<typeof Explanation>
 
 const Query = Type.Object(
   {

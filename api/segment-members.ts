@@ -1,6 +1,6 @@
 // Who is in a segment, and how many: as Postgres has it.
 import { Readable } from 'node:stream'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
 import { countMembers, listMembers, listMembersKnownAt, type Member } from '../store/members.ts'
 import type { Servers } from '../store/servers.ts'
@@ -17,11 +17,13 @@ const MemberRow = Type.Object({
   userId: Type.Union([Type.String(), Type.Null()], { examples: ['user-42'] }),
   enteredAt: Type.String({ format: 'date-time', description: 'When the rule became true' }),
 })
+export type MemberRow = Static<typeof MemberRow>
 const Size = Type.Object({
   segmentId: Type.Integer({ examples: [1] }),
   slug: Type.String({ examples: ['gold-plan'] }),
   size: Type.Integer({ examples: [120] }),
 })
+export type Size = Static<typeof Size>
 const Query = Type.Object(
   {
     ...PageQuery,

@@ -1,7 +1,7 @@
 // What a rule would find, before it is made a segment: evaluated over the people of now, stored nowhere. Works through
 // random parts of them in short statements, one preview at a time in a process, and stops when its time is over.
 import pLimit from 'p-limit'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { BUCKETS } from '../domain/buckets.ts'
 import { decide } from '../domain/segments/decide.ts'
 import { estimateSize } from '../domain/segments/estimate.ts'
@@ -54,6 +54,7 @@ const Preview = Type.Object({
   ),
   tookMs: Type.Integer({ examples: [8] }),
 })
+export type Preview = Static<typeof Preview>
 
 export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDeps): void {
   const oneAtATime = pLimit(1)

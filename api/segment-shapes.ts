@@ -1,5 +1,5 @@
 // What the routes of segments share: how a segment is named in a path, and what it, its rule and its runs look like.
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { fail } from '../runtime/errors.ts'
 import { openRuns, type RunRow } from '../store/segment-run-reads.ts'
 import { readSegment, type SegmentRow } from '../store/segments.ts'
@@ -139,6 +139,9 @@ function stateOf({ archivedAt, liveVersion }: SegmentRow, run: RunRow | undefine
 export async function showSegment(sql: Queryable, row: SegmentRow, nowMs: number) {
   return shownSegment(row, (await openRuns(sql)).get(row.segmentId), nowMs)
 }
+
+export type Segment = Static<typeof Segment>
+export type Run = Static<typeof Run>
 
 /** The segment of a slug or number; throws `not_found`. */
 export async function segmentOf(sql: Queryable, idOrSlug: string): Promise<SegmentRow> {

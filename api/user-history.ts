@@ -1,6 +1,6 @@
 // What one person did and was sent: events, sessions, segments, deliveries; newest first. Under a user id and, for
 // people without one, under a profile number.
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
 import {
   type EventOfProfile,
@@ -44,6 +44,7 @@ const Membership = Type.Object({
   version: Type.Integer(),
   enteredAt: Type.String({ format: 'date-time' }),
 })
+export type Membership = Static<typeof Membership>
 
 const Change = Type.Object({
   changeId: Type.Integer(),
@@ -57,6 +58,7 @@ const Change = Type.Object({
   effectiveAt: Type.String({ format: 'date-time', description: 'When the rule turned' }),
   recordedAt: Type.String({ format: 'date-time', description: 'When it was noticed' }),
 })
+export type Change = Static<typeof Change>
 
 const Delivery = Type.Object({
   deliveryKey: Type.String(),

@@ -1,6 +1,7 @@
 // Arguments of a command: options by name, the rest by position. Mistakes are `invalid_request` errors, which the
 // dispatcher answers with exit code 2; nothing is ignored silently.
 import { parseArgs } from 'node:util'
+import { parseEventTime } from '../domain/event-time.ts'
 import { fail } from '../runtime/errors.ts'
 
 export type OptionTypes = Record<string, 'string' | 'boolean'>
@@ -70,6 +71,16 @@ export function pastTime(text: string | undefined, name: string, nowMs: number):
     )
   }
   return at
+}
+
+/** An instant with its zone, as it was written: the API reads it. Undefined when it is not given. */
+export function zonedInstant(text: string | undefined, name: string): string | undefined {
+  if (text !== undefined && parseEventTime(text) === undefined)
+    throw fail(
+      'invalid_request',
+      `--${name} must be an instant with its zone (2026-12-24T00:00:00Z, 2026-12-24T01:00:00+01:00), not ${text}`,
+    )
+  return text
 }
 
 /** Comma separated values; empty when absent. */

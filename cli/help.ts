@@ -1,11 +1,14 @@
 // What `millrace help` prints, and the list of commands there are. One row a command; examples are real.
+import { LISTS_HELP, SEGMENTS_HELP } from './segments/help.ts'
 
 export type CommandHelp = {
   name: string
   usage: string
   summary: string
-  options?: [string, string][]
-  examples: string[]
+  /** Those of its own that it has. */
+  commands?: readonly (readonly [string, string])[]
+  options?: readonly (readonly [string, string])[]
+  examples: readonly string[]
 }
 
 export const COMMANDS = [
@@ -157,6 +160,8 @@ export const COMMANDS = [
       'keys revoke 3',
     ],
   },
+  SEGMENTS_HELP,
+  LISTS_HELP,
   {
     name: 'tail',
     usage: 'tail [SOURCE] [--lines N] [--once] [--json]',
@@ -236,22 +241,24 @@ export function overview(): string {
   ].join('\n')
 }
 
-/** Usage, options and examples of one command. */
+/** Usage, commands, options and examples of one command. */
 export function helpOf(name: CommandName): string {
   const command: CommandHelp | undefined = COMMANDS.find((candidate) => candidate.name === name)
   if (command === undefined) return overview()
-  const options = command.options ?? []
-  const width = Math.max(0, ...options.map(([option]) => option.length))
   return [
     `Usage: millrace ${command.usage}`,
     '',
     `  ${command.summary}`,
-    ...(options.length === 0
-      ? []
-      : ['', 'Options:', ...options.map(([option, why]) => `  ${option.padEnd(width)}  ${why}`)]),
+    ...section('Commands:', command.commands),
+    ...section('Options:', command.options),
     '',
     'Examples:',
     ...command.examples.map((example) => `  millrace ${example}`),
     '',
   ].join('\n')
+}
+
+function section(title: string, rows: CommandHelp['options'] = []): string[] {
+  const width = Math.max(0, ...rows.map(([name]) => name.length))
+  return rows.length === 0 ? [] : ['', title, ...rows.map(([name, why]) => `  ${name.padEnd(width)}  ${why}`)]
 }

@@ -24,6 +24,8 @@ const LOAD: Record<CommandName, () => Promise<Command>> = {
   autoscale: () => import('./commands/autoscale.ts'),
   scale: () => import('./commands/scale.ts'),
   keys: () => import('./commands/keys.ts'),
+  segments: () => import('./commands/segments.ts'),
+  lists: () => import('./commands/lists.ts'),
   tail: () => import('./commands/tail.ts'),
   doctor: () => import('./commands/doctor.ts'),
   migrate: () => import('./commands/migrate.ts'),

@@ -36,6 +36,21 @@ export function shortAge(ms: number): string {
   return `${Math.round(ms / 86_400_000)} d`
 }
 
+/** Text of others with what would steer a terminal (escapes, line ends) made visible as one sign each. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '\ufffd')
+}
+
+/** `12,345`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** `1 profile`, `12,345 profiles`. */
+export function counted(count: number, what: string): string {
+  return `${formatCount(count)} ${what}${count === 1 ? '' : 's'}`
+}
+
 function pad(text: string, width: number, align: 'left' | 'right'): string {
   const space = ' '.repeat(Math.max(0, width - visibleLength(text)))
   return align === 'left' ? text + space : space + text

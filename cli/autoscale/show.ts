@@ -11,7 +11,7 @@ const HELD = {
 } as const
 
 /** The whole table, drawn over the last one. */
-export function tableOf(decisions: PoolDecision[], title: string, io: CliIo): string {
+export function tableOf(decisions: PoolDecision[], title: string, io: Pick<CliIo, 'colours'>): string {
   const right = (name: string) => ({ title: name, align: 'right' as const })
   const columns = [
     { title: 'POOL' },

@@ -136,6 +136,19 @@ export const DEPLOYMENT_KEYS = {
     default: '',
     why: 'how the outside reaches collector and API (links in mails); empty = http://host:httpPort',
   },
+  apiUrl: {
+    env: 'MILLRACE_API_URL',
+    kind: 'url',
+    default: '',
+    why: 'where the commands segments and lists find the API; empty = the running start of this data folder',
+  },
+  apiKey: {
+    env: 'MILLRACE_API_KEY',
+    kind: 'string',
+    default: '',
+    secret: true,
+    why: 'secret key (mk_sec_…) that they go there with; empty = the one that start made, for its own API only',
+  },
   logLevel: {
     env: 'LOG_LEVEL',
     kind: 'string',

@@ -4,7 +4,7 @@ import type { PoolDecision } from '../../cli/autoscale/scaler.ts'
 import { lineOf, tableOf } from '../../cli/autoscale/show.ts'
 import { REDRAW } from '../../cli/table.ts'
 
-const io = { write: () => {}, writeError: () => {}, env: {}, isTerminal: true, columns: 120, colours: false }
+const io = { colours: false }
 const load = { jobs: 640, oldestAgeSeconds: 7, eventsPerSecond: 90_000, jobsPerSecond: 12.4 }
 const grows: PoolDecision = {
   pool: 'persist',

@@ -1,10 +1,16 @@
 // What every command line has in common: help, mistakes and exit codes. No servers are needed.
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { LIST_VERBS } from '../../cli/commands/lists.ts'
+import { SEGMENT_VERBS } from '../../cli/commands/segments.ts'
 import { COMMANDS } from '../../cli/help.ts'
+import { LISTS_HELP, SEGMENTS_HELP } from '../../cli/segments/help.ts'
 import { runMillrace } from '../support/cli.ts'
 
 const env = { MILLRACE_DATA_DIR: mkdtempSync(join(tmpdir(), 'millrace-cli-')) }
@@ -25,6 +31,17 @@ test.each(COMMANDS.map(({ name }) => name))('%s --help shows its usage and examp
 })
 
 test.each([
+  [SEGMENTS_HELP, SEGMENT_VERBS],
+  [LISTS_HELP, LIST_VERBS],
+])('the help of $name names all its commands with what they take', async ({ name, commands }, verbs) => {
+  const { out } = await millrace('help', name)
+  const taken = Object.entries(verbs).map(([verb, { takes }]) => `${verb} ${takes}`.trim())
+  expect(commands.map(([usage]) => usage)).toEqual(taken)
+  for (const [usage, why] of commands)
+    expect(out).toMatch(new RegExp(`^  ${usage.replace(/[[\]]/g, '.')} +${why.replace(/[()]/g, '.')}$`, 'm'))
+})
+
+test.each([
   [['statsu'], 'did you mean status?'],
   [['xyzzy'], 'millrace help lists them'],
   [['status', '--wach'], 'Did you mean --watch?'],
@@ -42,6 +59,20 @@ test.each([
   [['autoscale', '--max-processes', '0'], '--max-processes must be a whole number from 1'],
   [['autoscale', '--scale-down-after', 'soon'], '--scale-down-after must be a whole number from 0'],
   [['config'], 'config print'],
+  [['segments', 'explian', 'a', 'b'], 'did you mean explain?'],
+  [['segments', 'dance'], 'segments cannot dance: list, show, '],
+  [['segments', 'show'], 'SLUG is missing'],
+  [['segments', 'explain', 'big-spenders'], 'USER is missing'],
+  [
+    ['segments', 'explain', 'big-spenders', 'anna', '--at', 'tomorrow'],
+    '--at must be an instant with its zone',
+  ],
+  [['segments', 'members', 'a', '--known-at', '2026-11-29T12:00'], '--known-at must be an instant'],
+  [['segments', 'members', 'a', '--csv', 'x', '--json'], 'either --csv or --json'],
+  [['segments', 'create', 'gold'], '--rule FILE'],
+  [['segments', 'preview', '--seconds', '90'], '--seconds must be a whole number from 1 to 20'],
+  [['segments', 'changes'], '--user USER'],
+  [['lists', 'upload', 'fair'], 'FILE is missing'],
 ])('%j is used wrongly: exit code 2, and the mend', async (args, text) => {
   const { code, err, out } = await millrace(...args)
   expect({ code, out }).toEqual({ code: 2, out: '' })
@@ -57,6 +88,44 @@ test.each([['status'], ['autoscale'], ['keys'], ['tail'], ['replay'], ['migrate'
     expect(err.trim().split('\n')).toHaveLength(1)
   },
 )
+
+test.each([['segments'], ['lists', 'list']])(
+  'with no API known, %s says so in one sentence with the mend',
+  async (...args) => {
+    const { code, err } = await millrace(...args)
+    expect(code).toBe(1)
+    expect(err).toMatch(
+      /does not run here \(.*\): start it .*, or set MILLRACE_API_URL and MILLRACE_API_KEY\n$/,
+    )
+    const noKey = await runMillrace(args, { ...env, MILLRACE_API_URL: 'http://127.0.0.1:1' })
+    expect(noKey.err).toContain('MILLRACE_API_KEY must hold a secret key')
+  },
+)
+
+test('an API that does not answer, or is none of ours, is named without the key', async () => {
+  const asked: string[] = []
+  const stranger = createServer((request, reply) => {
+    asked.push(request.url ?? '')
+    reply.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not here</h1>')
+  })
+  await once(stranger.listen(0, '127.0.0.1'), 'listening')
+  const { port } = stranger.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}/base/`
+  const elsewhere = { ...env, MILLRACE_API_KEY: 'mk_sec_hush', MILLRACE_API_URL: url }
+  const found = await runMillrace(['segments', 'show', 'a b/c'], elsewhere)
+  stranger.close()
+  stranger.closeAllConnections()
+  expect(found.err).toContain(`127.0.0.1:${port} answers (404), but not as Millrace does`)
+  expect(asked).toEqual(['/base/api/v1/segments/a%20b%2Fc'])
+  const { code, err } = await runMillrace(['segments'], elsewhere)
+  expect(code).toBe(1)
+  expect(err).toContain(`the API does not answer at 127.0.0.1:${port} (ECONNREFUSED): is it running?`)
+  expect(`${found.err}${err}`).not.toContain('hush')
+  expect(await runMillrace(['segments', 'show', '..'], elsewhere)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('".." is no name'),
+  })
+})
 
 test('a server that does not answer is named without its password', async () => {
   const unreachable = {

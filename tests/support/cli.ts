@@ -1,5 +1,7 @@
 // A deployment for tests of the command line: a world whose Postgres schema and Redis prefix are one namespace, as the
 // environment of a shell would name it, and a way to run a command line and read what it printed.
+import { Readable } from 'node:stream'
+import type { CliIo } from '../../cli/io.ts'
 import { runCli } from '../../cli/main.ts'
 import { migrate } from '../../schema/migrate.ts'
 import { connectSql } from '../../store/sql.ts'
@@ -39,21 +41,32 @@ export async function cliWorld() {
   }
 }
 
-/** Runs a command line in this process. */
-export async function runMillrace(args: string[], env: NodeJS.ProcessEnv) {
+type Outside = { input?: string; isTerminal?: boolean }
+
+/** Runs a command line in this process; `input` is its standard input. */
+export async function runMillrace(args: string[], env: NodeJS.ProcessEnv, outside: Outside = {}) {
+  const { io, printed } = cliIo(env, outside)
+  const code = await runCli(args, io)
+  return { code, ...printed() }
+}
+
+/** The outside of a command, and what it has printed there. */
+export function cliIo(env: NodeJS.ProcessEnv, outside: Outside = {}) {
   let out = ''
   let err = ''
-  const code = await runCli(args, {
+  const io: CliIo = {
     write: (text) => {
       out += text
     },
     writeError: (text) => {
       err += text
     },
+    written: async () => {},
+    input: () => Readable.from([Buffer.from(outside.input ?? '')]),
     env,
-    isTerminal: false,
+    isTerminal: outside.isTerminal ?? false,
     columns: 120,
     colours: false,
-  })
-  return { code, out, err }
+  }
+  return { io, printed: () => ({ out, err }) }
 }
