@@ -103,6 +103,6 @@ test('a run is followed to its end, listed, and set by a schedule', async () => 
   expect(set.out).toBe('fans is run at 0 6 * * * in Europe/Berlin.\n')
   expect((await millrace('show', 'fans')).out).toContain('0 6 * * * in Europe/Berlin')
   const wrong = await millrace('schedule', 'fans', '* * * * *')
-  expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining('less than 15 minutes')])
+  expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('less than 15 minutes')])
   expect((await millrace('schedule', 'fans')).out).toBe('fans has no schedule any more.\n')
 })
