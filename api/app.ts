@@ -11,6 +11,7 @@ import { campaignRoutes } from './campaigns.ts'
 import { deliveryRoutes } from './deliveries.ts'
 import type { ApiDeps } from './deps.ts'
 import { failedEventRoutes } from './failed-events.ts'
+import type { FeedPace } from './feed/listener.ts'
 import { installIdempotency } from './idempotency.ts'
 import { keyRoutes } from './keys.ts'
 import { listRoutes } from './lists.ts'
@@ -18,6 +19,7 @@ import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
 import { segmentDraftRoutes } from './segment-drafts.ts'
 import { segmentExplainRoutes } from './segment-explain.ts'
+import { FEED_PATH, segmentFeedRoutes } from './segment-feed.ts'
 import { segmentMemberRoutes } from './segment-members.ts'
 import { segmentPreviewRoutes } from './segment-preview.ts'
 import { segmentRunRoutes } from './segment-runs.ts'
@@ -30,7 +32,17 @@ import { unsubscribeRoutes } from './unsubscribe.ts'
 import { userHistoryRoutes } from './user-history.ts'
 import { userRoutes } from './users.ts'
 
-export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** True = answers for hours: its time says nothing of how quickly the API answers. */
+    isStream?: boolean
+  }
+}
+
+/** The path that may become a WebSocket, for `createHttpServer`. */
+export const SOCKET_PATH = FEED_PATH
+
+export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPace): Promise<void> {
   await registerOpenApi(app, { publicUrl: deps.publicUrl })
   await app.register(async (api) => {
     const auth = createKeyAuth({ findKey: (hash) => findKey(deps.sql, hash), clock: deps.clock })
@@ -47,6 +59,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps): Promise<void> {
     segmentMemberRoutes(api, deps)
     segmentPreviewRoutes(api, deps)
     segmentExplainRoutes(api, deps)
+    await segmentFeedRoutes(api, deps, auth, feedPace)
     await api.register((lists) => listRoutes(lists, deps))
     campaignRoutes(api, deps)
     deliveryRoutes(api, deps)
@@ -64,6 +77,7 @@ function countReplies(api: HttpServer, metrics: Metrics): void {
   api.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown'
     metrics.requests.inc({ service: 'api', route, status: `${Math.floor(reply.statusCode / 100)}xx` })
-    metrics.requestSeconds.observe({ service: 'api', route }, reply.elapsedTime / 1000)
+    if (request.routeOptions.config.isStream !== true)
+      metrics.requestSeconds.observe({ service: 'api', route }, reply.elapsedTime / 1000)
   })
 }

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream'
 import Type, { type Static } from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
+import { ChangeMetrics } from '../schema/change-metric.ts'
 import { countMembers, listMembers, listMembersKnownAt, type Member } from '../store/members.ts'
 import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
@@ -16,6 +17,7 @@ const MemberRow = Type.Object({
   profileId: Type.Integer({ examples: [1234567] }),
   userId: Type.Union([Type.String(), Type.Null()], { examples: ['user-42'] }),
   enteredAt: Type.String({ format: 'date-time', description: 'When the rule became true' }),
+  metrics: ChangeMetrics,
 })
 export type MemberRow = Static<typeof MemberRow>
 const Size = Type.Object({
@@ -58,7 +60,7 @@ export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps):
       const afterProfileId = decodeCursor(Key, query.cursor)?.afterProfileId ?? -1
       const page = { afterProfileId, limit: query.limit + 1 }
       const rows = await (query.knownAt === undefined
-        ? listMembers(servers, segmentId, page)
+        ? listMembers(servers, segmentId, { ...page, withMetrics: true })
         : listMembersKnownAt(servers, segmentId, { ...page, knownAtMs: instantAt(query.knownAt, 'knownAt') }))
       const found = toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId }))
       const data = found.data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() }))
@@ -115,7 +117,11 @@ const EXPORT_PAGE = 5_000
 async function* csvOf(servers: Servers, segmentId: number): AsyncGenerator<string> {
   yield 'profile_id,user_id,entered_at\r\n'
   for (let afterProfileId = -1; ; ) {
-    const members = await listMembers(servers, segmentId, { afterProfileId, limit: EXPORT_PAGE })
+    const members = await listMembers(servers, segmentId, {
+      afterProfileId,
+      limit: EXPORT_PAGE,
+      withMetrics: false,
+    })
     const last = members.at(-1)
     if (last === undefined) return
     afterProfileId = last.profileId

@@ -2,6 +2,7 @@
 // people without one, under a profile number.
 import Type, { type Static } from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
+import { ChangeMetrics } from '../schema/change-metric.ts'
 import {
   type EventOfProfile,
   listChangesOf,
@@ -57,6 +58,7 @@ const Change = Type.Object({
   }),
   effectiveAt: Type.String({ format: 'date-time', description: 'When the rule turned' }),
   recordedAt: Type.String({ format: 'date-time', description: 'When it was noticed' }),
+  metrics: ChangeMetrics,
 })
 export type Change = Static<typeof Change>
 

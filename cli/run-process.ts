@@ -190,7 +190,13 @@ async function isReady({ config, depth, producer }: Connections): Promise<boolea
 async function serveHttp(connections: Connections, names: Set<string>, services: Service[]): Promise<string> {
   const { config, log, sql, servers, cache, clock, metrics, depth, tracing } = connections
   const { createHttpServer } = await import('../runtime/http.ts')
-  const app = createHttpServer({ log, bodyLimitBytes: config.maxRequestBytes, trustProxy: config.trustProxy })
+  const api = names.has('api') ? await import('../api/app.ts') : undefined
+  const app = createHttpServer({
+    log,
+    bodyLimitBytes: config.maxRequestBytes,
+    trustProxy: config.trustProxy,
+    ...(api === undefined ? {} : { socketPath: api.SOCKET_PATH }),
+  })
   // The edge has its own deadline: a frozen Redis must become a 503, not a wait.
   const edge = connectProducer(config.redisUrl, { commandTimeoutMs: config.acceptDeadlineMs })
   await whenReady(edge)
@@ -202,10 +208,9 @@ async function serveHttp(connections: Connections, names: Set<string>, services:
   })
   const publicUrl =
     config.publicUrl === '' ? `http://${config.host}:${config.httpPort}` : config.publicUrl.replace(/\/$/, '')
-  if (names.has('api')) {
+  if (api !== undefined) {
     const { sender } = connections
-    const { mountApi } = await import('../api/app.ts')
-    await mountApi(app, {
+    await api.mountApi(app, {
       sql,
       servers,
       cache,

@@ -9,6 +9,8 @@ export const BUCKET_RANGES = 16
 export const DEFAULT_SHARDS = 16
 /** Buckets that one writer locks at the least: the same whatever the number of shards, which may be changing. */
 const BUCKETS_A_LOCK = 8
+/** So many locks share all buckets. */
+export const WRITER_LOCKS = BUCKETS / BUCKETS_A_LOCK
 
 /** First 4 bytes (big endian) of SHA-256 of the profile's first id, modulo 1,024. */
 export function bucketOf(firstId: string): number {
@@ -49,6 +51,17 @@ export function bucketsOfShard(shard: number, shards: number): { from: number; t
 export function locksOfShard(shard: number, shards: number): { first: number; last: number } {
   const { from, to } = bucketsOfShard(shard, shards)
   return { first: Math.floor(from / BUCKETS_A_LOCK), last: Math.floor(to / BUCKETS_A_LOCK) }
+}
+
+/** The writer lock of a profile: who writes its memberships holds it until the commit. In SQL: `bucket >> 3`. */
+export function lockOfProfile(profileId: number): number {
+  return Math.floor(bucketOfProfile(profileId) / BUCKETS_A_LOCK)
+}
+
+/** All writer locks of a bucket range. */
+export function locksOfRange(range: number): number[] {
+  const each = WRITER_LOCKS / BUCKET_RANGES
+  return Array.from({ length: each }, (_, i) => range * each + i)
 }
 
 /** Two digits at least: `segment-00` … `segment-15`. */

@@ -23,6 +23,10 @@ export const ERRORS = {
   overloaded: { status: 429, title: 'The pipeline is behind; send again later' },
   internal: { status: 500, title: 'Something went wrong on our side' },
   unavailable: { status: 503, title: 'A store is not reachable; send again later' },
+  too_many_listeners: {
+    status: 503,
+    title: 'This process serves as many feeds as it may; connect again later',
+  },
   // configuration and start-up
   invalid_config: { status: 500, title: 'The configuration is not valid' },
   unsafe_redis: { status: 500, title: 'Redis is set up so that it may lose or evict events' },

@@ -13,6 +13,8 @@ export function createHttpServer(options: {
   log: Log
   bodyLimitBytes: number
   trustProxy?: boolean
+  /** The one path that may become a WebSocket. */
+  socketPath?: string
 }): HttpServer {
   const app = Fastify({
     bodyLimit: options.bodyLimitBytes,
@@ -21,7 +23,15 @@ export function createHttpServer(options: {
     connectionTimeout: 0,
     keepAliveTimeout: 65_000,
     requestTimeout: 30_000,
-    http: { headersTimeout: 15_000, maxHeaderSize: 16_384 },
+    http: {
+      headersTimeout: 15_000,
+      maxHeaderSize: 16_384,
+      // Any other wish to upgrade is passed over, as without WebSockets: Java's client wishes for h2c with each first request.
+      shouldUpgradeCallback: ({ method, url, headers }) =>
+        method === 'GET' &&
+        headers.upgrade?.toLowerCase() === 'websocket' &&
+        url?.split('?')[0] === options.socketPath,
+    },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
     return503OnClosing: true,
     forceCloseConnections: 'idle',

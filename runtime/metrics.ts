@@ -81,6 +81,34 @@ export const PROCESS_METRICS = {
     'op',
     'reason',
   ),
+  feedListeners: gauge(
+    [
+      'millrace_feed_listeners',
+      'listeners',
+      'api',
+      'Open feeds of membership changes, by way: sse, websocket',
+    ],
+    'transport',
+  ),
+  feedMessages: counter(
+    ['millrace_feed_messages_total', 'messages', 'api', 'Messages taken by feeds: change, counters'],
+    'event',
+  ),
+  feedEnds: counter(
+    [
+      'millrace_feed_ends_total',
+      'feeds',
+      'api',
+      'Feeds that we ended: stopping, slow, unauthorized (key revoked), unavailable (Postgres away), full',
+    ],
+    'reason',
+  ),
+  feedSeconds: histogram([
+    'millrace_change_to_feed_seconds',
+    'seconds',
+    'api',
+    'From recording a membership change to its being handed to feeds; the oldest of each look',
+  ]),
   deliveries: counter(
     [
       'millrace_deliveries_total',

@@ -200,6 +200,7 @@ create table membership_changes (
   effective_at timestamp with time zone not null,
   recorded_at timestamp with time zone default clock_timestamp() not null,
   announced_at timestamp with time zone,
+  metrics jsonb,
   PRIMARY KEY (bucket, change_id),
   CHECK ((op = ANY (ARRAY['enter'::text, 'exit'::text]))),
   CHECK ((reason = ANY (ARRAY['event'::text, 'time'::text, 'late'::text, 'merged'::text, 'erased'::text, 'rule_changed'::text, 'backfill'::text])))
@@ -454,6 +455,8 @@ CREATE INDEX failed_events_open ON failed_events USING btree (stage, failed_id) 
 CREATE INDEX failed_events_open_count ON failed_events USING btree (stage, code) WHERE (resolved_at IS NULL);
 
 CREATE INDEX identities_profile ON identities USING btree (profile_id);
+
+CREATE INDEX membership_changes_lock ON ONLY membership_changes USING btree (((bucket >> 3)), change_id);
 
 CREATE INDEX membership_changes_profile ON ONLY membership_changes USING btree (profile_id, change_id);
 

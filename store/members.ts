@@ -1,20 +1,27 @@
 // Who is in a segment, read from all servers: pages by profile number, as of now or as it was known at an instant.
+import type { ChangeMetric } from '../schema/change-metric.ts'
 import { pageOfAll, type Servers } from './servers.ts'
 
-export type Member = { profileId: number; userId: string | null; enteredAt: Date }
+export type Member = {
+  profileId: number
+  userId: string | null
+  enteredAt: Date
+  metrics: ChangeMetric[] | null
+}
 
-/** A page of members by profile number. */
+/** A page of members by profile number; `withMetrics` = with what decided that they entered, else null. */
 export function listMembers(
   servers: Servers,
   segmentId: number,
-  options: { afterProfileId: number; limit: number },
+  options: { afterProfileId: number; limit: number; withMetrics: boolean },
 ): Promise<Member[]> {
-  const { afterProfileId, limit } = options
+  const { afterProfileId, limit, withMetrics } = options
   return pageOfAll(
     servers,
     limit,
     (sql) => sql<Member[]>`
-      select m.profile_id as "profileId", p.user_id as "userId", m.entered_at as "enteredAt"
+      select m.profile_id as "profileId", p.user_id as "userId", m.entered_at as "enteredAt",
+        ${withMetrics ? sql`(select metrics from membership_changes c where c.bucket = m.bucket and c.change_id = m.change_id)` : sql`null::jsonb`} as metrics
       from memberships m
       join profiles p on p.bucket = m.bucket and p.profile_id = m.profile_id
       where m.segment_id = ${segmentId} and m.profile_id > ${afterProfileId}
@@ -35,9 +42,9 @@ export function listMembersKnownAt(
     servers,
     limit,
     (sql) => sql<Member[]>`
-      select c.profile_id as "profileId", p.user_id as "userId", c.effective_at as "enteredAt"
+      select c.profile_id as "profileId", p.user_id as "userId", c.effective_at as "enteredAt", c.metrics
       from (
-        select distinct on (profile_id) profile_id, bucket, op, effective_at
+        select distinct on (profile_id) profile_id, bucket, op, effective_at, metrics
         from membership_changes
         where segment_id = ${segmentId} and profile_id > ${afterProfileId} and recorded_at <= at_ms(${knownAtMs})
         order by profile_id, change_id desc

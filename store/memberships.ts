@@ -1,6 +1,7 @@
 // Who is in which segment, every entry and exit, and the timers that time-driven changes wait on. Written by the one
 // writer of a shard, under its lock.
 import { locksOfShard } from '../domain/buckets.ts'
+import type { ChangeMetric } from '../schema/change-metric.ts'
 import { intArray, textArray } from './arrays.ts'
 import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable, Transaction } from './sql.ts'
@@ -12,6 +13,8 @@ export type MembershipChange = {
   reason: string
   version: number
   effectiveAtMs: number
+  /** What decided it; null where no rule did. */
+  metrics: ChangeMetric[] | null
 }
 
 /**
@@ -123,13 +126,15 @@ export async function writeChanges(tx: Transaction, found: MembershipChange[]): 
     textArray(changes.map((change) => change.reason)),
     intArray(changes.map((change) => change.version)),
     intArray(changes.map((change) => change.effectiveAtMs)),
+    textArray(changes.map(({ metrics }) => (metrics === null ? null : JSON.stringify(metrics)))),
   ] as const
   await tx`
     with change as (
-      insert into membership_changes (bucket, profile_id, segment_id, op, reason, version, effective_at)
-      select profile_id & 1023, profile_id, segment_id, op, reason, version, at_ms(effective_ms)
+      insert into membership_changes (bucket, profile_id, segment_id, op, reason, version, effective_at, metrics)
+      select profile_id & 1023, profile_id, segment_id, op, reason, version, at_ms(effective_ms), metrics::jsonb
       from unnest(${columns[0]}::bigint[], ${columns[1]}::int[], ${columns[2]}::text[], ${columns[3]}::text[],
-        ${columns[4]}::int[], ${columns[5]}::bigint[]) as c (profile_id, segment_id, op, reason, version, effective_ms)
+        ${columns[4]}::int[], ${columns[5]}::bigint[], ${columns[6]}::text[])
+        as c (profile_id, segment_id, op, reason, version, effective_ms, metrics)
       returning bucket, change_id, profile_id, segment_id, op, version, effective_at
     ), entered as (
       insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)

@@ -1,4 +1,5 @@
 // What one profile did and was sent: its events and deliveries, newest first, in keyset pages. Called by the API.
+import type { ChangeMetric } from '../schema/change-metric.ts'
 import { intArray } from './arrays.ts'
 import type { Servers } from './servers.ts'
 import type { Queryable } from './sql.ts'
@@ -128,6 +129,7 @@ export type ChangeOfProfile = {
   version: number
   effectiveAt: Date
   recordedAt: Date
+  metrics: ChangeMetric[] | null
 }
 
 /** Entries and exits of a profile, newest first, before the change of that number. Reads the changes of its bucket. */
@@ -139,7 +141,7 @@ export async function listChangesOf(
   const { beforeChangeId, limit } = options
   return sql<ChangeOfProfile[]>`
     select change_id as "changeId", segment_id as "segmentId", op, reason, version,
-      effective_at as "effectiveAt", recorded_at as "recordedAt"
+      effective_at as "effectiveAt", recorded_at as "recordedAt", metrics
     from membership_changes
     where bucket = ${profileId % 1024} and profile_id = ${profileId}
       ${beforeChangeId === undefined ? sql`` : sql`and change_id < ${beforeChangeId}`}

@@ -16,6 +16,8 @@ export type Explained = {
   holds: boolean
   /** The instant (ms) at which it turns if nothing happens until then; Infinity = it does not. */
   until: number
+  /** Of a condition, not of a group. */
+  leaf?: Leaf
   found?: Found
   of?: Explained[]
 }
@@ -45,7 +47,7 @@ function explainExpr(expr: Expr, path: string, asked: Asked): Explained {
       const leaf = asked.plan.leaves[expr.leaf]
       if (leaf === undefined) throw new Error(`the plan has no leaf ${expr.leaf}`)
       const { holds, until } = decideLeaf(leaf, asked.facts, asked.atMs)
-      return { path, k: leaf.k, holds, until, found: foundBy(leaf, holds, asked) }
+      return { path, k: leaf.k, holds, until, leaf, found: foundBy(leaf, holds, asked) }
     }
     case 'not': {
       const of = explainExpr(expr.of, `${path}.of`, asked)

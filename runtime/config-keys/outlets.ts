@@ -2,6 +2,16 @@
 import type { Entry } from './entry.ts'
 
 export const OUTLET_KEYS = {
+  // the feed of membership changes
+  feedListeners: {
+    env: 'MILLRACE_FEED_LISTENERS',
+    kind: 'int',
+    default: '100',
+    min: 1,
+    max: 10000,
+    why: 'feeds of membership changes that one API process serves; a further one is told to come again (503)',
+  },
+
   // delivery
   smtpUrl: {
     env: 'SMTP_URL',

@@ -1,9 +1,11 @@
 // A listening API of one world, with a secret key, and a small client for it. The caller closes it before the world.
 import { randomBytes } from 'node:crypto'
-import { mountApi } from '../../api/app.ts'
+import { mountApi, SOCKET_PATH } from '../../api/app.ts'
 import type { ApiDeps } from '../../api/deps.ts'
+import type { FeedPace } from '../../api/feed/listener.ts'
 import { mountCollector } from '../../collector/app.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import type { Config } from '../../runtime/config.ts'
 import { createHttpServer } from '../../runtime/http.ts'
 import { issueKey } from '../../store/keys.ts'
 import type { World } from './world.ts'
@@ -14,13 +16,21 @@ export type Answer = { status: number; headers: Headers; body: any; text: string
 export type ApiServer = Awaited<ReturnType<typeof startApi>>
 
 /** With `collector` the write routes share the server, as `millrace start` does it. */
-export async function startApi(world: World, options: { collector?: boolean; clock?: Clock } = {}) {
-  const app = createHttpServer({ log: world.log, bodyLimitBytes: world.config.maxRequestBytes })
+export async function startApi(
+  world: World,
+  options: { collector?: boolean; clock?: Clock; config?: Partial<Config>; feedPace?: FeedPace } = {},
+) {
+  const config = { ...world.config, ...options.config }
+  const app = createHttpServer({
+    log: world.log,
+    bodyLimitBytes: config.maxRequestBytes,
+    socketPath: SOCKET_PATH,
+  })
   const deps: ApiDeps = {
     sql: world.sql,
     servers: world.servers,
     cache: world.cache,
-    config: world.config,
+    config,
     clock: options.clock ?? world.clock,
     log: world.log,
     metrics: world.metrics,
@@ -29,7 +39,7 @@ export async function startApi(world: World, options: { collector?: boolean; clo
     publicUrl: 'http://127.0.0.1:8080',
     secret: 'a secret of this test',
   }
-  await mountApi(app, deps)
+  await mountApi(app, deps, options.feedPace)
   const collector =
     options.collector === true ? await mountCollector(app, { ...deps, send: world.sender.send }) : undefined
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -4,6 +4,7 @@ import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
 import { askedBy, askedEvents, askedLists, needsTraits } from '../../domain/segments/asked.ts'
 import { decide, factsFor, lastChange } from '../../domain/segments/decide.ts'
 import { type EventIndex, indexEvents } from '../../domain/segments/facts.ts'
+import { metricsOf } from '../../domain/segments/metrics.ts'
 import type { Plan } from '../../domain/segments/plan.ts'
 import { closureOf } from '../../domain/segments/references.ts'
 import { NEVER } from '../../domain/segments/timed.ts'
@@ -193,6 +194,9 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
     // A change that time alone made happened at its instant, not when it was noticed.
     const sinceMs = reason === 'time' ? state.wakeAtMs : null
     const changedAt = sinceMs === null ? undefined : lastChange(plan, facts, sinceMs - 1, asOfMs)
+    const effectiveAtMs = changedAt ?? asOfMs
+    // A shadow's changes leave nothing behind.
+    const metrics = merged || segmentId < 0 ? null : metricsOf(plan, facts, effectiveAtMs)
     const op = holds ? 'enter' : 'exit'
     const { building } = segment
     const wasIn = holds && building !== null && decide(plan, facts, building.sinceMs).holds
@@ -200,7 +204,8 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
       ...{ segmentId, profileId, op, version },
       // Who was in when the rule came entered by the rule, whatever it was that had him looked at before the run came by.
       reason: wasIn ? building.reason : reason,
-      effectiveAtMs: changedAt ?? asOfMs,
+      effectiveAtMs,
+      metrics,
     })
   }
   // Segments that are archived have no members.
@@ -213,6 +218,7 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
         reason: 'rule_changed',
         version: 0,
         effectiveAtMs: asOfMs,
+        metrics: null,
       })
   }
   return { changes, timer: changedTimer(state, wakeAt, { asOfMs, isWhole }) }

@@ -2,6 +2,7 @@
 // pass serves all shards that this process has work for. Each job is acknowledged after the pass that holds its profiles
 // is committed and its changes are announced.
 
+import { tellChanges } from '../../cache/change-news.ts'
 import { writeMemberships } from '../../cache/memberships.ts'
 import { tellTimers } from '../../cache/timer-news.ts'
 import { shardOfProfile } from '../../domain/buckets.ts'
@@ -149,6 +150,7 @@ async function passOn(sql: Sql, deps: Deps, catalog: SegmentCatalog, touched: To
     ...touched,
   })
   if (result.timersWritten) await tellTimers(deps.cache)
+  if (result.changes.some((one) => one.segmentId > 0)) await tellChanges(deps.cache)
   for (const change of result.changes.filter((one) => one.segmentId > 0)) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
