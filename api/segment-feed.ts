@@ -61,6 +61,7 @@ const Query = Type.Object(
     ),
     counters: Type.Boolean({
       default: false,
+      examples: [false],
       description:
         'Instead of the changes: how many have entered, left and are in, at most four times a second, whatever the flood',
     }),

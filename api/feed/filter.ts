@@ -3,7 +3,7 @@
 import { fail } from '../../runtime/errors.ts'
 import { profileIdOfUser } from '../../store/profiles.ts'
 import type { Servers } from '../../store/servers.ts'
-import { segmentOf } from '../segments.ts'
+import { segmentOf } from '../segment-shapes.ts'
 import type { FeedChange } from './message.ts'
 
 export type FeedQuery = { segment?: string; user?: string; reason?: string; op?: 'enter' | 'exit' }

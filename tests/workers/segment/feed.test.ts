@@ -1,5 +1,6 @@
 // From an event to the feed through the real pools: an entry and an exit by time, each with the values that decided it.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { hearChanges } from '../../../cache/change-news.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
 import { persist, segment as segmentQueue } from '../../../queues/pipeline.ts'
@@ -10,6 +11,7 @@ import { segmentPool } from '../../../workers/segment/pool.ts'
 import { type ApiServer, startApi } from '../../support/api-server.ts'
 import { normalBatch, normalEvent } from '../../support/factory.ts'
 import { openFeed } from '../../support/feed-client.ts'
+import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
 
 const DAY = 86_400_000
@@ -51,13 +53,22 @@ afterAll(async () => {
 
 test('entries and exits come with the values that decided them, as of the instant of the change', async () => {
   const feed = await openFeed(api, '?segment=regulars')
+  let words = 0
+  const news = hearChanges(world.cache, () => {
+    words += 1
+  })
+  // The first says that it listens.
+  await waitFor(() => words === 1)
+  const told = words
   const order = (days: number) =>
     normalEvent({ userId: 'anna', name: 'Order Completed', time: start - days * DAY })
   await world.sender.send(persist, [normalBatch([order(1), order(3)])])
   const [entry] = await feed.take(1)
+  await waitFor(() => words > told, { what: 'word of the pass' })
+  news.stop()
   const plain = { path: 'rule.match.of[1].of[1].of', k: 'trait', holds: false, value: null, op: 'exists' }
   const orders = { path: 'rule.match.of[0]', k: 'agg', op: 'gte', threshold: '2' }
-  expect(entry).toMatchObject({ slug: 'regulars', userId: 'anna', op: 'enter', reason: 'event' })
+  expect(entry).toMatchObject({ slug: 'regulars', userId: 'anna', op: 'enter', reason: 'late' })
   expect(entry?.metrics).toEqual([{ ...orders, holds: true, value: '2' }, plain])
 
   // Noticed three days late: the second order had left the window by then, the first had not.
