@@ -42,7 +42,10 @@ function locksByServer(servers: Servers): Map<Sql, number[]> {
   return new Map([...bySql].map(([sql, own]) => [sql, own.flatMap(locksOfRange)]))
 }
 
-/** The next changes after a position, at most `limit` of each lock. One descent of membership_changes_lock a lock. */
+/**
+ * The next changes after a position, at most `limit` of each lock. One descent of membership_changes_lock a
+ * lock; people are looked up one by one, since for a join Postgres would read all of them.
+ */
 export async function readChangesAfter(
   servers: Servers,
   position: Position,
@@ -50,7 +53,8 @@ export async function readChangesAfter(
 ): Promise<FeedRead> {
   const reads = [...locksByServer(servers)].map(
     ([sql, locks]) => sql<RecordedChange[]>`
-      select c.change_id as id, c.profile_id as "profileId", p.user_id as "userId", c.segment_id as "segmentId", c.op, c.reason,
+      select c.change_id as id, c.profile_id as "profileId",
+        (select user_id from profiles p where p.bucket = c.bucket and p.profile_id = c.profile_id) as "userId", c.segment_id as "segmentId", c.op, c.reason,
         c.version, c.effective_at as "effectiveAt", c.recorded_at as "recordedAt", c.metrics
       from unnest(${intArray(locks)}::int[], ${intArray(locks.map((lock) => position[lock] ?? 0))}::bigint[]) as read (lock, upto)
       join lateral (
@@ -59,8 +63,7 @@ export async function readChangesAfter(
         where bucket between read.lock * 8 and read.lock * 8 + 7 and bucket >> 3 = read.lock and change_id > read.upto
         order by change_id
         limit ${limit}
-      ) c on true
-      left join profiles p on p.bucket = c.bucket and p.profile_id = c.profile_id`,
+      ) c on true`,
   )
   const settled = await Promise.allSettled(reads)
   const failed = settled.find((one) => one.status === 'rejected')
