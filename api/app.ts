@@ -18,6 +18,7 @@ import { listRoutes } from './lists.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
 import { segmentDraftRoutes } from './segment-drafts.ts'
+import { segmentDriftRoutes } from './segment-drift.ts'
 import { segmentExplainRoutes } from './segment-explain.ts'
 import { FEED_PATH, segmentFeedRoutes } from './segment-feed.ts'
 import { segmentMemberRoutes } from './segment-members.ts'
@@ -60,6 +61,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     segmentPreviewRoutes(api, deps)
     segmentExplainRoutes(api, deps)
     await segmentFeedRoutes(api, deps, auth, feedPace)
+    segmentDriftRoutes(api, deps)
     await api.register((lists) => listRoutes(lists, deps))
     campaignRoutes(api, deps)
     deliveryRoutes(api, deps)

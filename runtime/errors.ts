@@ -19,6 +19,10 @@ export const ERRORS = {
   unsupported_media: { status: 415, title: 'The content type or encoding is not supported' },
   idempotency_mismatch: { status: 422, title: 'The Idempotency-Key was used with another body' },
   invalid_rule: { status: 422, title: 'The segment rule is not valid' },
+  unsupported: {
+    status: 422,
+    title: 'The segment rule has something that this way of evaluating does not know',
+  },
   rate_limited: { status: 429, title: 'This key sends faster than its limit' },
   overloaded: { status: 429, title: 'The pipeline is behind; send again later' },
   internal: { status: 500, title: 'Something went wrong on our side' },

@@ -119,6 +119,15 @@ export const PROCESS_METRICS = {
     'channel',
     'outcome',
   ),
+  segmentDrift: counter(
+    [
+      'millrace_segment_drift_total',
+      'memberships',
+      'schedule',
+      'Memberships that differed from their rule, decided from scratch, and stayed so',
+    ],
+    'segment',
+  ),
   scheduleRuns: counter(
     ['millrace_schedule_runs_total', 'runs', 'schedule', 'Clock tasks by outcome: done, failed'],
     'task',

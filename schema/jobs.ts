@@ -69,6 +69,7 @@ export const ScheduleTask = Type.Object({
     Type.Literal('retention'),
     Type.Literal('close-sessions'),
     Type.Literal('user-aggregates'),
+    Type.Literal('segment-drift'),
     Type.Literal('sweep'),
   ]),
 })

@@ -274,6 +274,20 @@ create table schema_migrations (
   PRIMARY KEY (version)
 );
 
+create table segment_drift (
+  drift_id bigint generated always as identity not null,
+  segment_id integer not null,
+  version integer not null,
+  profile_id bigint not null,
+  as_of timestamp with time zone not null,
+  expected boolean not null,
+  stored boolean not null,
+  rule jsonb not null,
+  found_at timestamp with time zone default now() not null,
+  PRIMARY KEY (drift_id),
+  CHECK ((expected <> stored))
+);
+
 create table segment_run_parts (
   run_id bigint not null,
   part smallint not null,

@@ -257,6 +257,14 @@ export const DEPLOYMENT_KEYS = {
     max: 3600000,
     why: 'how often what was committed but not handed on is looked for',
   },
+  driftPeoplePerMillion: {
+    env: 'MILLRACE_DRIFT_PEOPLE_PER_MILLION',
+    kind: 'int',
+    default: '1000',
+    min: 0,
+    max: 1000000,
+    why: 'how many of a million people have their memberships checked from scratch every hour, in turn, at least five a shard; 0 = nobody',
+  },
   exporterLookMs: {
     env: 'MILLRACE_EXPORTER_LOOK_MS',
     kind: 'int',

@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { projectFiles, ROOT } from '../support/source-tree.ts'
 import { DEFECTS, type Defect } from './defects.ts'
+import { SEGMENT_DEFECTS } from './segment-defects.ts'
 
 let copy: string
 beforeAll(() => {
@@ -53,7 +54,7 @@ async function runInCopy({ test: file, title }: Defect) {
 
 const literally = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
-test.each(DEFECTS)(
+test.each([...DEFECTS, ...SEGMENT_DEFECTS])(
   'sabotage: a Millrace that $name is caught',
   async (defect) => {
     const file = join(copy, defect.file)

@@ -15,6 +15,7 @@ import {
   deleteResolvedFailuresBefore,
 } from '../../store/retention.ts'
 import { type Counts, deleteRunsBefore } from '../../store/schedule-runs.ts'
+import { deleteDriftBefore } from '../../store/segment-drift.ts'
 import type { Sql } from '../../store/sql.ts'
 import type { ScheduleDeps } from './deps.ts'
 
@@ -22,6 +23,7 @@ const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
 const SLICE_ROWS = 10_000
 const FAILURES_KEPT_DAYS = 30
+const DRIFT_KEPT_DAYS = 30
 const RUNS_KEPT_DAYS = 90
 const FREQUENT_RUNS_KEPT_DAYS = 2
 
@@ -66,6 +68,7 @@ export async function applyRetention(deps: ScheduleDeps, signal: AbortSignal): P
     messageIds,
     runs,
     idempotencyKeys: await deleteIdempotencyKeysBefore(sql, new Date(now - DAY_MS)),
+    drift: await deleteDriftBefore(sql, new Date(now - DRIFT_KEPT_DAYS * DAY_MS)),
     failedEvents: await deleteResolvedFailuresBefore(sql, new Date(now - FAILURES_KEPT_DAYS * DAY_MS)),
   }
 }

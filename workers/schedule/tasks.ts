@@ -5,6 +5,7 @@ import type { Config } from '../../runtime/config.ts'
 import type { ScheduleTask } from '../../schema/jobs.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import type { ScheduleDeps } from './deps.ts'
+import { checkDrift } from './drift.ts'
 import { closeSilentSessions, recomputeUserAggregates } from './people.ts'
 import { applyRetention, makePartitionsAhead } from './retention.ts'
 import { sweep } from './sweep.ts'
@@ -17,6 +18,7 @@ export const TASKS: Record<TaskName, Task> = {
   retention: applyRetention,
   'close-sessions': closeSilentSessions,
   'user-aggregates': recomputeUserAggregates,
+  'segment-drift': checkDrift,
   sweep,
 }
 
@@ -27,6 +29,7 @@ export function taskRows(config: Config): { task: TaskName; due: Due }[] {
     { task: 'retention', due: { cron: '0 3 * * *' } },
     { task: 'close-sessions', due: { cron: '0 */6 * * *' } },
     { task: 'user-aggregates', due: { cron: '0 2 * * *' } },
+    { task: 'segment-drift', due: { cron: '30 * * * *' } },
     { task: 'sweep', due: { everyMs: config.sweepMs } },
   ]
 }

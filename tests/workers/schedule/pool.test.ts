@@ -11,7 +11,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-const TASKS = ['close-sessions', 'partitions', 'retention', 'sweep', 'user-aggregates']
+const TASKS = ['close-sessions', 'partitions', 'retention', 'segment-drift', 'sweep', 'user-aggregates']
 
 test('what was missed while nothing ran is done at start, and the clock goes on', async () => {
   const first = await world.run(schedulePool)
@@ -48,6 +48,7 @@ test('schedules are set once, in UTC, and one that is no longer wanted goes', as
     ['close-sessions', '0 */6 * * *', 'UTC'],
     ['partitions', '0 * * * *', 'UTC'],
     ['retention', '0 3 * * *', 'UTC'],
+    ['segment-drift', '30 * * * *', 'UTC'],
     ['sweep', 200, undefined],
     ['user-aggregates', '0 2 * * *', 'UTC'],
   ])
