@@ -21,7 +21,7 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
     from: 'timeOf(from) + window.lastMs : NEVER',
     to: 'timeOf(from) + window.lastMs + 1 : NEVER',
     test: DECISIONS,
-    title: 'the instant at which time alone changes the answer is when the event leaves',
+    title: 'is when the event leaves',
     says: /AssertionError/,
   },
   {
@@ -30,7 +30,7 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
     from: 'if (nth === 1) return Math.min(...untils)',
     to: 'if (nth === 1) return Math.max(...untils)',
     test: DECISIONS,
-    title: 'the instant at which time alone changes the answer all that is false must turn',
+    title: 'all that is false must turn',
     says: /AssertionError/,
   },
   {
@@ -93,7 +93,7 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
     from: 'const plain = /e/i.test(text) ? withoutExponent(Number(text)) : text',
     to: 'const plain = Number(text).toFixed(SCALE)',
     test: DECISIONS,
-    title: 'aggregates amounts are decimals, not binary fractions',
+    title: 'amounts are decimals, not binary fractions',
     says: /expected false to be true/,
   },
   {
