@@ -7,12 +7,12 @@ const PASSES = 'tests/workers/segment/edges.test.ts'
 
 export const SEGMENT_DEFECTS: readonly Defect[] = [
   {
-    name: 'keeps an event in a window at the instant at which it leaves',
-    file: 'domain/segments/windows.ts',
-    from: 'return { after: atMs - window.lastMs, upTo: atMs }',
-    to: 'return { after: atMs - window.lastMs - 1, upTo: atMs }',
+    name: 'counts an event at the very instant after which its window begins',
+    file: 'domain/segments/plan.ts',
+    from: 'afterMs: Date.parse(window.from)',
+    to: 'afterMs: Date.parse(window.from) - 1',
     test: EDGES,
-    title: 'an event leaves a window exactly when it is as old as the window is long',
+    title: 'a window from one instant to another is without the one and with the other',
     says: /expected true to be false/,
   },
   {

@@ -38,6 +38,15 @@ test('an event leaves a window exactly when it is as old as the window is long',
   expect(isMember(before, [viewed(AT - 7 * DAY + 1)], AT)).toBe(false)
 })
 
+test('a window from one instant to another is without the one and with the other', () => {
+  const [from, to] = [AT - DAY, AT - HOUR]
+  const then = count({ k: 'absolute', from: new Date(from).toISOString(), to: new Date(to).toISOString() })
+  expect(isMember(then, [viewed(from)], AT)).toBe(false)
+  expect(isMember(then, [viewed(from + 1)], AT)).toBe(true)
+  expect(isMember(then, [viewed(to)], AT)).toBe(true)
+  expect(isMember(then, [viewed(to + 1)], AT)).toBe(false)
+})
+
 test('a day whose midnight the clocks leave out begins at the change', () => {
   // In São Paulo 00:00 became 01:00 on 4 November 2018: 03:00 UTC.
   const change = Date.UTC(2018, 10, 4, 3)

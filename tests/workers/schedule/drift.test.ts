@@ -199,7 +199,9 @@ test('a timer that is due is no drift, one that was lost is', async () => {
 
 test('a segment whose people are still being evaluated for a change is left out, and so is one that SQL cannot say', async () => {
   await takeOut('gold', await profileOf('user-1'))
-  const [gold] = await world.sql<{ segment_id: number }[]>`select segment_id from segments where slug = 'gold'`
+  const [gold] = await world.sql<
+    { segment_id: number }[]
+  >`select segment_id from segments where slug = 'gold'`
   const goldId = gold?.segment_id ?? 0
   await world.sql`
     insert into segment_runs (segment_id, version, reason, source, segment_ids, state)
