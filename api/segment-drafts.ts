@@ -34,7 +34,9 @@ import {
 import { typed } from './typed.ts'
 
 const tags = ['segments']
-const params = SegmentParams
+const params = Type.Object({
+  segment: Type.String({ ...SegmentParams.properties.segment, examples: ['loyal'] }),
+})
 
 const Version = Type.Object({
   version: Type.Integer({ examples: [1] }),

@@ -125,6 +125,8 @@ function inOrder(all: Op[]): Op[] {
     const maker = makers.indexOf(op.tags?.[0] ?? '')
     if (op.method === 'post' && noParameter) return maker === -1 ? 25 : maker
     if (op.method === 'get') return 10
+    // Before another draft takes the place of the one that is there.
+    if (/\/(publish|rollback)$/.test(op.path)) return 15
     return op.method === 'delete' ? 30 : 20
   }
   return [...all].sort((a, b) => rank(a) - rank(b))
