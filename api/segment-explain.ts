@@ -22,6 +22,10 @@ const Condition = Type.Object({
   changesAt: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], {
     description: 'When it turns if nothing happens until then; null = never',
   }),
+  words: Type.String({
+    description: 'What was found, against what is wanted',
+    examples: ['count of "Order Completed" in the last 30 days is 3; wanted at least 5'],
+  }),
   value: Type.Unknown({
     description:
       'The trait, the aggregate as decimal text (revenue in minor units), the property or time of the event, the number of events',
@@ -119,12 +123,12 @@ async function explanationOf(
     groups: all.flatMap(({ found, path, k, holds, until }) =>
       found === undefined ? [{ path, k, holds, changesAt: instantOf(until) }] : [],
     ),
-    conditions: all.flatMap(({ found, path, k, holds, until }) =>
+    conditions: all.flatMap(({ found, words = '', path, k, holds, until }) =>
       found === undefined
         ? []
         : [
             {
-              ...{ path, k, holds, changesAt: instantOf(until) },
+              ...{ path, k, holds, changesAt: instantOf(until), words },
               ...found,
               newest: found.newest.map((ms) => new Date(ms).toISOString()),
             },

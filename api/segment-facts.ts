@@ -1,7 +1,7 @@
 // A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule and
 // the explanation of a segment.
 import { bucketOfProfile } from '../domain/buckets.ts'
-import { askedLists, needsTraits } from '../domain/segments/asked.ts'
+import { askedLists, askedSince, needsTraits } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type Facts, indexEvents } from '../domain/segments/facts.ts'
 import type { Input, Plan } from '../domain/segments/plan.ts'
@@ -12,7 +12,7 @@ import { readProfileStates } from '../store/memberships.ts'
 import type { LiveSegment } from '../store/segments.ts'
 import type { Sql } from '../store/sql.ts'
 
-/** `plans` = those of all live segments; `inputs`, `lists`, `withTraits` = what it and those that it refers to look at. */
+/** `plans` = those of all live segments; `inputs`, `lists`, `withTraits`, `sinceOf` = what it and those that it refers to look at. */
 export type AskedPlan = {
   home: Sql
   plan: Plan
@@ -20,6 +20,7 @@ export type AskedPlan = {
   inputs: Input[]
   lists: string[]
   withTraits: boolean
+  sinceOf: string[]
   eventIds: EventIds
 }
 
@@ -34,6 +35,7 @@ export async function openPlan(home: Sql, plan: Plan, live: LiveSegment[]): Prom
     inputs,
     lists: askedLists(all),
     withTraits: all.some(needsTraits),
+    sinceOf: askedSince(all),
     eventIds: await readEventIds(home, inputs),
   }
 }
@@ -41,11 +43,11 @@ export async function openPlan(home: Sql, plan: Plan, live: LiveSegment[]): Prom
 /** Of those profiles that exist; `sql` = the server that has their rows. */
 export async function readFacts(
   sql: Sql,
-  { home, plan, plans, inputs, lists, withTraits, eventIds }: AskedPlan,
+  { home, plan, plans, inputs, lists, withTraits, sinceOf, eventIds }: AskedPlan,
   profileIds: number[],
   asOfMs: number,
 ): Promise<Facts[]> {
-  const people = await readProfileStates(sql, profileIds, withTraits)
+  const people = await readProfileStates(sql, profileIds, withTraits, sinceOf)
   const buckets = profileIds.map(bucketOfProfile)
   const scope = { people, bucketFrom: Math.min(...buckets), bucketTo: Math.max(...buckets), asOfMs }
   const histories = await readHistories(sql, inputs, scope, eventIds)

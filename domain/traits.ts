@@ -2,8 +2,12 @@
 // commutative and associative, so any order of arrival and any merge of profiles gives the same traits. Pure.
 
 export type Traits = Record<string, unknown>
-/** Per trait: [event time in ms, message id] of the value it has, also of a trait that was unset. */
-export type TraitTimes = Record<string, [number, string]>
+/**
+ * [event time in ms, message id] of the value that a trait has, also of one that was unset; and since when it has had it, where
+ * that is earlier, ms: domain/trait-since.ts.
+ */
+export type TraitTime = [timeMs: number, messageId: string, sinceMs?: number]
+export type TraitTimes = Record<string, TraitTime>
 export type TraitState = { traits: Traits; times: TraitTimes }
 
 /** The state after both; neither argument is changed. Keys come from users: plain own properties only. */
@@ -23,11 +27,11 @@ export function mergeTraits(a: TraitState, b: TraitState): TraitState {
 
 /** The state that one identify call stands for. */
 export function traitsOf(traits: Traits, timeMs: number, messageId: string): TraitState {
-  const times: [string, [number, string]][] = Object.keys(traits).map((key) => [key, [timeMs, messageId]])
+  const times: [string, TraitTime][] = Object.keys(traits).map((key) => [key, [timeMs, messageId]])
   const set = Object.entries(traits).filter(([, value]) => value !== null && value !== undefined)
   return { traits: Object.fromEntries(set), times: Object.fromEntries(times) }
 }
 
-function isNewer(a: [number, string], b: [number, string]): boolean {
+function isNewer(a: TraitTime, b: TraitTime): boolean {
   return a[0] > b[0] || (a[0] === b[0] && a[1] > b[1])
 }

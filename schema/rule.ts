@@ -4,103 +4,24 @@
 // Instants: a value at T uses events with from < time <= T, so that an event leaves a window of 30 days exactly 30 × 86,400 s
 // after its time. Two-valued: no events make count and sum 0 and everything else false; a missing trait makes every
 // condition false but `missing`.
-import Type, { type Static, type TSchema } from 'typebox'
+import Type, { type Static } from 'typebox'
+import {
+  AGGREGATES,
+  COMPARISONS,
+  Condition,
+  duration,
+  Events,
+  object,
+  oneOf,
+  RULE_LIMITS,
+  SCALAR_TYPES,
+  Scalar,
+  text,
+  Window,
+  Zone,
+} from './rule-parts.ts'
 
-/** Limits that an error names; a rule within them costs a bounded pass. */
-export const RULE_LIMITS = {
-  leaves: 50,
-  depth: 8,
-  listItems: 200,
-  textLength: 500,
-  filters: 20,
-  steps: 8,
-  segments: 8,
-} as const
-
-export const COMPARISONS = ['gt', 'gte', 'lt', 'lte', 'eq', 'ne'] as const
-export type Comparison = (typeof COMPARISONS)[number]
-
-/** Those of the last line compare with a list: `in` the value itself, the others each item of an array. */
-export const TRAIT_OPS = [
-  ...COMPARISONS,
-  'exists',
-  'missing',
-  'contains',
-  'startsWith',
-  'endsWith',
-  'in',
-  'anyOf',
-  'allOf',
-  'noneOf',
-] as const
-export type TraitOp = (typeof TRAIT_OPS)[number]
-export const LIST_OPS: readonly TraitOp[] = ['in', 'anyOf', 'allOf', 'noneOf']
-
-export const AGGREGATES = ['count', 'sum', 'min', 'max', 'avg', 'distinct'] as const
-export type Aggregate = (typeof AGGREGATES)[number]
-
-export const CALENDAR_UNITS = ['day', 'week', 'month', 'quarter', 'year'] as const
-export const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
-
-const text = (description: string) =>
-  Type.String({ minLength: 1, maxLength: RULE_LIMITS.textLength, description })
-const duration = (description: string) =>
-  Type.String({ description: `${description}; a fixed ISO 8601 duration: P30D, PT24H`, examples: ['P30D'] })
-const oneOf = <const T extends readonly string[]>(words: T) => Type.Unsafe<T[number]>(Type.Enum([...words]))
-const object = <T extends Record<string, TSchema>>(properties: T) =>
-  Type.Object(properties, { additionalProperties: false })
-
-export const SCALAR_TYPES = ['string', 'number', 'boolean'] as const
-const Scalar = Type.Union([Type.String({ maxLength: RULE_LIMITS.textLength }), Type.Number(), Type.Boolean()])
-export type Scalar = Static<typeof Scalar>
-
-const Condition = {
-  op: oneOf(TRAIT_OPS),
-  value: Type.Optional(
-    Type.Union([Scalar, Type.Array(Scalar, { minItems: 1, maxItems: RULE_LIMITS.listItems })]),
-  ),
-}
-
-const PropertyFilter = object({ prop: text('Name of a property'), ...Condition })
-export type PropertyFilter = Static<typeof PropertyFilter>
-
-/** Which time a calendar window and an anniversary go by: a named zone, or the one that a trait of the person names. */
-const Zone = Type.Union([
-  text('IANA time zone'),
-  object({ trait: text('Trait that holds an IANA time zone') }),
-])
-export type Zone = Static<typeof Zone>
-
-const Window = Type.Union([
-  object({ k: Type.Literal('rolling'), last: duration('Up to now') }),
-  object({
-    k: Type.Literal('between'),
-    from: duration('Ages from this'),
-    to: duration('up to, and not including, this'),
-  }),
-  object({
-    k: Type.Literal('calendar'),
-    unit: oneOf(CALENDAR_UNITS),
-    offset: Type.Optional(
-      Type.Integer({ minimum: -120, maximum: 0, description: '0 = this one, -1 = the last' }),
-    ),
-    count: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 120, description: 'So many of them, ending there' }),
-    ),
-    tz: Type.Optional(Zone),
-    weekStart: Type.Optional(oneOf(WEEKDAYS)),
-  }),
-  object({ k: Type.Literal('absolute'), from: text('After this instant'), to: text('Up to this instant') }),
-  object({ k: Type.Literal('lifetime') }),
-])
-export type Window = Static<typeof Window>
-
-/** Which events: the name of a track call, or another type of call, with its name or all of it. */
-const Events = {
-  event: text('Event name of a track call, name of a page or screen'),
-  type: Type.Optional(Type.String()),
-  where: Type.Optional(Type.Array(PropertyFilter, { maxItems: RULE_LIMITS.filters })),
-}
+export * from './rule-parts.ts'
 
 const AggNode = object({
   k: Type.Literal('agg'),
@@ -158,7 +79,14 @@ const Step = object({
 const SequenceNode = object({
   k: Type.Literal('seq'),
   window: Window,
-  anchor: Type.Optional(oneOf(['any', 'first', 'latest'])),
+  anchor: Type.Optional(
+    Type.Union([
+      oneOf(['any', 'first', 'latest']),
+      object({
+        kth: Type.Integer({ minimum: 1, maximum: 1000, description: 'From the oldest in the window' }),
+      }),
+    ]),
+  ),
   min: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 1000, description: 'So many events of the first step' }),
   ),
@@ -186,6 +114,15 @@ const TraitNode = object({
   ...Condition,
 })
 export type TraitNode = Static<typeof TraitNode>
+
+const DwellNode = object({
+  k: Type.Literal('dwell'),
+  path: text('Name of a trait, or a path into it'),
+  type: Type.Optional(oneOf(SCALAR_TYPES)),
+  value: Scalar,
+  for: duration('So long unbroken'),
+})
+export type DwellNode = Static<typeof DwellNode>
 
 const DateNode = object({
   k: Type.Literal('date'),
@@ -252,6 +189,7 @@ const Language = Type.Module({
     }),
     object({ k: Type.Literal('not'), of: Node }),
     TraitNode,
+    DwellNode,
     DateNode,
     AnniversaryNode,
     GeoNode,

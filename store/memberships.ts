@@ -62,29 +62,42 @@ export type ProfileState = {
   profileId: number
   mergedInto: number | null
   traits: Record<string, unknown>
+  /** Since when (ms) each of the traits asked about is what it is. */
+  traitSince: Record<string, number>
   wakeAtMs: number | null
   /** Times of the first and the last event. */
   firstMs: number
   lastMs: number
 }
 
-/** Traits (only the given ones matter, all are read), merge state and stored timer of the profiles that exist. */
+/** Traits, since when those of `sinceOf` are what they are, merge state and stored timer of the profiles that exist. */
 export async function readProfileStates(
   tx: Queryable,
   profileIds: number[],
   withTraits: boolean,
+  sinceOf: string[] = [],
 ): Promise<ProfileState[]> {
+  // An entry has a third member where the value is older than the newest call that said it.
+  const since =
+    sinceOf.length === 0
+      ? tx`'{}'::jsonb`
+      : tx`(
+          select coalesce(jsonb_object_agg(key, coalesce(said -> 2, said -> 0)), '{}')
+          from jsonb_each(p.trait_times) as entry (key, said)
+          where key = any(${textArray(sinceOf)}::text[]))`
   const rows = await tx<
     {
       profile_id: number
       merged_into: number | null
       traits: Record<string, unknown>
+      trait_since: Record<string, number>
       wake_at: Date | null
       first_seen: Date
       last_seen: Date
     }[]
   >`
-    select p.profile_id, p.merged_into, ${withTraits ? tx`p.traits` : tx`'{}'::jsonb`} as traits, t.wake_at, p.first_seen, p.last_seen
+    select p.profile_id, p.merged_into, ${withTraits ? tx`p.traits` : tx`'{}'::jsonb`} as traits,
+      ${since} as trait_since, t.wake_at, p.first_seen, p.last_seen
     from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
     join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
     left join segment_timers t on t.bucket = (ids.profile_id & 1023) and t.profile_id = ids.profile_id`
@@ -92,6 +105,7 @@ export async function readProfileStates(
     profileId: row.profile_id,
     mergedInto: row.merged_into,
     traits: row.traits,
+    traitSince: row.trait_since,
     wakeAtMs: row.wake_at?.getTime() ?? null,
     firstMs: row.first_seen.getTime(),
     lastMs: row.last_seen.getTime(),

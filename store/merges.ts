@@ -2,7 +2,7 @@
 // first and last seen of everyone concerned from the events themselves. Runs under the exclusive merge lock.
 import { rangeOfProfile } from '../domain/buckets.ts'
 import { isBlockedId } from '../domain/identity.ts'
-import { mergeTraits, type TraitState, traitsOf } from '../domain/traits.ts'
+import { withCalls } from '../domain/trait-since.ts'
 import { intArray, textArray } from './arrays.ts'
 import { type JointTransaction, StartAgain } from './joint-transaction.ts'
 import { lockProfiles, writeTraits } from './profiles-write.ts'
@@ -120,10 +120,10 @@ async function rebuildProfile(tx: Transaction, profileId: number, identifyIds: n
     select e.properties as traits, e.time, e.message_id
     from events e
     where e.bucket = ${bucket} and e.profile_id = ${profileId} and e.event_id = any(${intArray(identifyIds)}::smallint[])`
-  let state: TraitState = { traits: {}, times: {} }
-  for (const row of identifies)
-    state = mergeTraits(state, traitsOf(row.traits, row.time.getTime(), row.message_id))
-  await writeTraits(tx, new Map([[profileId, state]]))
+  const calls = identifies.map((row) => ({
+    ...{ traits: row.traits, timeMs: row.time.getTime(), messageId: row.message_id },
+  }))
+  await writeTraits(tx, new Map([[profileId, withCalls({ traits: {}, times: {} }, calls)]]))
   await tx`delete from sessions where bucket = ${bucket} and profile_id = ${profileId}`
   await tx`
     insert into sessions (bucket, profile_id, started_at, ended_at, events, first_message_id, device, locale, campaign, landing_page, country)

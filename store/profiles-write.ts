@@ -1,7 +1,8 @@
 // Writing profiles and sessions for a group of events: set-wise, in the group's transaction. Reading for the API is in
 // store/profiles.ts.
 import type { Session } from '../domain/sessions.ts'
-import type { TraitState } from '../domain/traits.ts'
+import type { TraitCall } from '../domain/trait-since.ts'
+import type { TraitState, Traits } from '../domain/traits.ts'
 import { intArray, textArray } from './arrays.ts'
 import type { Transaction } from './sql.ts'
 
@@ -88,6 +89,33 @@ export async function readTraits(tx: Transaction, profileIds: number[]): Promise
     from profiles p
     join unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id) on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id`
   return new Map(rows.map((row) => [row.profile_id, { traits: row.traits, times: row.trait_times }]))
+}
+
+/**
+ * All identify calls of these profiles that name one of `traits`, by profile, also those of this transaction. `eventIds` = the
+ * numbers of identify. Uses the events' key.
+ */
+export async function readTraitCalls(
+  tx: Transaction,
+  profileIds: number[],
+  { eventIds, traits }: { eventIds: number[]; traits: string[] },
+): Promise<Map<number, TraitCall[]>> {
+  const rows = await tx<{ profile_id: number; time: Date; message_id: string; properties: Traits }[]>`
+    select ids.profile_id, e.time, e.message_id, e.properties
+    from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
+    cross join lateral (
+      select time, message_id, properties from events
+      where profile_id = ids.profile_id and bucket = (ids.profile_id & 1023)
+        and event_id = any(${intArray(eventIds)}::smallint[])
+        and properties ?| ${textArray(traits)}::text[]
+    ) e`
+  return Map.groupBy(
+    rows.map((row) => ({
+      profileId: row.profile_id,
+      ...{ traits: row.properties, timeMs: row.time.getTime(), messageId: row.message_id },
+    })),
+    ({ profileId }) => profileId,
+  )
 }
 
 export async function writeTraits(tx: Transaction, states: Map<number, TraitState>): Promise<void> {

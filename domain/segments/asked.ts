@@ -1,5 +1,6 @@
 // What live rules ask for: only who got one of these events has to be evaluated, and only by the rules that ask for it.
 // Pure; read by persist, which then tells nobody of the others, and by the pass, which leaves them out.
+import { traitsOfPath } from './dwell.ts'
 import type { Leaf, Plan } from './plan.ts'
 
 /** An event name of a type; an empty one of another type than `track` means all events of that type. */
@@ -17,12 +18,13 @@ export function askedBy(plan: Plan): AskedEvent[] {
 }
 
 export function needsTraits(plan: Plan): boolean {
-  return plan.leaves.some(looksAtTraits)
+  return plan.leaves.some(looksAtTraits) || plan.inputs.some(({ clock }) => typeof clock?.tz === 'object')
 }
 
 function looksAtTraits(leaf: Leaf): boolean {
   switch (leaf.k) {
     case 'trait':
+    case 'dwell':
     case 'date':
     case 'anniversary':
     case 'geo':
@@ -38,6 +40,12 @@ function looksAtTraits(leaf: Leaf): boolean {
     case 'list':
       return false
   }
+}
+
+/** Names of the traits of which the plans ask since when they are what they are, each once. */
+export function askedSince(plans: Plan[]): string[] {
+  const leaves = plans.flatMap((plan) => plan.leaves)
+  return [...new Set(leaves.flatMap((leaf) => (leaf.k === 'dwell' ? traitsOfPath(leaf.path) : [])))]
 }
 
 /** Slugs of the lists that the plans ask about, each once. */

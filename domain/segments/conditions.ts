@@ -2,15 +2,18 @@
 // `missing`. Texts are ordered by their characters. Pure.
 import type { Scalar, TraitOp } from '../../schema/rule.ts'
 import { holdsFor } from './decimals.ts'
+import { fitsPattern, isPatternOp } from './patterns.ts'
 
 export type Condition = { op: TraitOp; value?: Scalar | Scalar[] }
 
-export function conditionHolds(found: unknown, { op, value }: Condition): boolean {
+export function conditionHolds(found: unknown, condition: Condition): boolean {
+  const { op, value } = condition
   const missing = found === undefined || found === null
   if (op === 'missing') return missing
   if (missing) return false
   if (op === 'exists') return true
   if (value === undefined) return false
+  if (isPatternOp(op)) return typeof found === 'string' && fitsPattern(condition, found)
   return Array.isArray(value) ? fitsList(found, op, value) : fitsScalar(found, op, value)
 }
 

@@ -1,5 +1,6 @@
 // Decides a plan for one person from what is known of them, and says when time alone may change the answer. Pure.
 import { evaluateAggregate } from './aggregates.ts'
+import { evaluateDwell } from './dwell.ts'
 import { type EventIndex, type Facts, type Person, pickInputs } from './facts.ts'
 import { evaluateAbsence, evaluatePick, evaluateTime } from './picks.ts'
 import type { Expr, Leaf, Plan } from './plan.ts'
@@ -38,6 +39,8 @@ export function decideLeaf(leaf: Leaf, facts: Facts, atMs: number): Timed {
   switch (leaf.k) {
     case 'trait':
       return evaluateTrait(leaf, facts)
+    case 'dwell':
+      return evaluateDwell(leaf, facts, atMs)
     case 'date':
       return evaluateDate(leaf, facts, atMs)
     case 'anniversary':
@@ -73,13 +76,14 @@ export function factsFor(
   plans: ReadonlyMap<string, Plan>,
   known = new Map<string, Timed>(),
 ): Facts {
-  const { profileId, traits, firstMs, lists, events } = person
+  const { profileId, traits, traitSince, firstMs, lists, events } = person
   return {
     profileId,
     traits,
+    traitSince,
     firstMs,
     lists,
-    inputs: pickInputs(plan.inputs, events),
+    inputs: pickInputs(plan.inputs, events, traits),
     segment(slug, atMs) {
       const other = plans.get(slug)
       if (other === undefined) return constant(false)

@@ -8,6 +8,7 @@ import type { AggLeaf, Expr, Leaf, Plan } from './plan.ts'
 import { atLeast, not, type Timed } from './timed.ts'
 import { sampleOf } from './traits.ts'
 import { slide } from './windows.ts'
+import { inWords } from './words.ts'
 
 export type Explained = {
   /** Where it stands in the rule. */
@@ -19,6 +20,8 @@ export type Explained = {
   /** Of a condition, not of a group. */
   leaf?: Leaf
   found?: Found
+  /** The same in words, against what the condition wants. */
+  words?: string
   of?: Explained[]
 }
 
@@ -47,7 +50,9 @@ function explainExpr(expr: Expr, path: string, asked: Asked): Explained {
       const leaf = asked.plan.leaves[expr.leaf]
       if (leaf === undefined) throw new Error(`the plan has no leaf ${expr.leaf}`)
       const { holds, until } = decideLeaf(leaf, asked.facts, asked.atMs)
-      return { path, k: leaf.k, holds, until, leaf, found: foundBy(leaf, holds, asked) }
+      const found = foundBy(leaf, holds, asked)
+      const words = inWords(leaf, { ...asked, holds, value: found.value })
+      return { path, k: leaf.k, holds, until, leaf, found, words }
     }
     case 'not': {
       const of = explainExpr(expr.of, `${path}.of`, asked)
@@ -68,6 +73,7 @@ const timed = ({ holds, until }: Explained): Timed => ({ holds, until })
 function foundBy(leaf: Leaf, holds: boolean, { facts, atMs }: Asked): Found {
   switch (leaf.k) {
     case 'trait':
+    case 'dwell':
     case 'date':
     case 'anniversary':
     case 'geo':

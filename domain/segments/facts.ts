@@ -1,5 +1,6 @@
 // What is known of a person when a plan is asked: traits, lists, and the events that its inputs name. Read by
 // store/histories.ts and store/list-members.ts, looked at by the leaves. Pure types, and how an input picks its own events.
+import { onClock } from './clock.ts'
 import { conditionHolds } from './conditions.ts'
 import type { Input } from './plan.ts'
 import type { Timed } from './timed.ts'
@@ -20,6 +21,8 @@ export type Occurrence = {
 export type Person = {
   profileId: number
   traits: Record<string, unknown>
+  /** Since when (ms) traits are what they are; those that somebody asks about. */
+  traitSince: Record<string, number>
   /** First event, ms. */
   firstMs: number
   /** Slugs of those lists, of all that are asked about, that have one of the person's user ids. */
@@ -54,10 +57,17 @@ export function indexEvents(events: Occurrence[]): EventIndex {
 const NONE: Occurrence[] = []
 
 /** The events of each input, in the order they have in the index. */
-export function pickInputs(inputs: Input[], index: EventIndex): Occurrence[][] {
-  return inputs.map(({ type, event, where }) => {
-    const named = index.get(`${type} ${event}`) ?? NONE
-    if (where.length === 0 || named.length === 0) return named
+export function pickInputs(
+  inputs: Input[],
+  index: EventIndex,
+  traits: Record<string, unknown>,
+): Occurrence[][] {
+  return inputs.map(({ type, event, where, clock }) => {
+    const all = index.get(`${type} ${event}`) ?? NONE
+    if (all.length === 0 || (where.length === 0 && clock === undefined)) return all
+    const isOn = clock === undefined ? undefined : onClock(clock, traits)
+    const named = isOn === undefined ? all : all.filter(({ time }) => isOn(time))
+    if (where.length === 0) return named
     return named.filter(({ props }) => where.every((filter) => conditionHolds(props[filter.prop], filter)))
   })
 }

@@ -1,28 +1,21 @@
 // Reads the leaves of a rule that are about a person's events. Every refusal names the path of the fault.
-import { EVENT_TYPES } from '../../schema/event.ts'
 import {
   type AbsenceNode,
   AGGREGATES,
   type AggNode,
-  CALENDAR_UNITS,
   COMPARISONS,
   type PickNode,
-  type PropertyFilter,
   RULE_LIMITS,
   type SequenceNode,
   type TimeNode,
-  WEEKDAYS,
-  type Window,
 } from '../../schema/rule.ts'
 import { exponentOf, toMinorUnits } from '../money.ts'
-import { parseDuration } from './durations.ts'
 import {
   amountAt,
   booleanAt,
   conditionAt,
   durationAt,
   fault,
-  instantAt,
   type Json,
   knownKeys,
   listAt,
@@ -31,11 +24,8 @@ import {
   optional,
   textAt,
   wholeAt,
-  zoneAt,
 } from './parse-values.ts'
-
-const EVENTS = ['event', 'type', 'where']
-const PICKS = ['first', 'last'] as const
+import { EVENTS, eventsAt, PICKS, windowAt } from './parse-windows.ts'
 
 export function aggregateAt(node: Json, path: string): AggNode {
   knownKeys(node, ['k', ...EVENTS, 'agg', 'prop', 'unit', 'currency', 'window', 'op', 'value'], path)
@@ -125,12 +115,22 @@ export function sequenceAt(node: Json, path: string): SequenceNode {
     k: 'seq',
     window: windowAt(node.window, `${path}.window`),
     ...optional<Pick<Required<SequenceNode>, 'anchor' | 'min'>>(node, {
-      anchor: (one) => oneOf(one, ['any', 'first', 'latest'] as const, `${path}.anchor`),
+      anchor: (one) => sequenceAnchorAt(one, `${path}.anchor`),
       min: (one) => wholeAt(one, `${path}.min`, 1, 1000),
     }),
     steps,
     ...optional<Pick<Required<SequenceNode>, 'none'>>(node, { none: (one) => noneAt(one, `${path}.none`) }),
   }
+}
+
+function sequenceAnchorAt(input: unknown, path: string): NonNullable<SequenceNode['anchor']> {
+  if (typeof input === 'number')
+    throw fault(path, `expected a word or an object; did you mean {"kth": ${input}}?`)
+  if (typeof input !== 'object' || input === null)
+    return oneOf(input, ['any', 'first', 'latest'] as const, path)
+  const anchor = objectAt(input, path)
+  knownKeys(anchor, ['kth'], path)
+  return { kth: wholeAt(anchor.kth, `${path}.kth`, 1, 1000) }
 }
 
 function noneAt(input: unknown, path: string): NonNullable<SequenceNode['none']> {
@@ -148,71 +148,4 @@ function noneAt(input: unknown, path: string): NonNullable<SequenceNode['none']>
 
 function sameAt(input: unknown, path: string): string[] {
   return listAt(input, path, 5, (one, at) => textAt(one, at))
-}
-
-type Events = { event: string; type?: string; where?: PropertyFilter[] }
-
-/** A page, screen or identify condition may leave out the name: all of that type. */
-function eventsAt(node: Json, path: string): Events {
-  const isWholeType = node.event === undefined && node.type !== undefined && node.type !== 'track'
-  return {
-    event: isWholeType ? '' : textAt(node.event, `${path}.event`),
-    ...optional<{ type: string; where: PropertyFilter[] }>(node, {
-      type: (one) => oneOf(one, EVENT_TYPES, `${path}.type`),
-      where: (one) => filtersAt(one, `${path}.where`),
-    }),
-  }
-}
-
-function filtersAt(input: unknown, path: string): PropertyFilter[] {
-  if (!Array.isArray(input) || input.length > RULE_LIMITS.filters)
-    throw fault(path, `expected a list of at most ${RULE_LIMITS.filters} filters`)
-  return input.map((item, i) => {
-    const at = `${path}[${i}]`
-    const filter = objectAt(item, at)
-    knownKeys(filter, ['prop', 'op', 'value'], at)
-    return { prop: textAt(filter.prop, `${at}.prop`), ...conditionAt(filter, at) }
-  })
-}
-
-const WINDOWS = ['rolling', 'between', 'calendar', 'absolute', 'lifetime'] as const
-
-function windowAt(input: unknown, path: string): Window {
-  const window = objectAt(input, path)
-  const kind = oneOf(window.k, WINDOWS, `${path}.k`)
-  switch (kind) {
-    case 'rolling':
-      knownKeys(window, ['k', 'last'], path)
-      return { k: kind, last: durationAt(window.last, `${path}.last`) }
-    case 'between': {
-      knownKeys(window, ['k', 'from', 'to'], path)
-      const from = durationAt(window.from, `${path}.from`)
-      const to = durationAt(window.to, `${path}.to`)
-      if ((parseDuration(from) ?? 0) >= (parseDuration(to) ?? 0))
-        throw fault(`${path}.to`, 'must be longer ago than from')
-      return { k: kind, from, to }
-    }
-    case 'calendar':
-      knownKeys(window, ['k', 'unit', 'offset', 'count', 'tz', 'weekStart'], path)
-      return {
-        k: kind,
-        unit: oneOf(window.unit, CALENDAR_UNITS, `${path}.unit`),
-        ...optional<Omit<Required<Extract<Window, { k: 'calendar' }>>, 'k' | 'unit'>>(window, {
-          offset: (one) => wholeAt(one, `${path}.offset`, -120, 0),
-          count: (one) => wholeAt(one, `${path}.count`, 1, 120),
-          tz: (one) => zoneAt(one, `${path}.tz`),
-          weekStart: (one) => oneOf(one, WEEKDAYS, `${path}.weekStart`),
-        }),
-      }
-    case 'absolute': {
-      knownKeys(window, ['k', 'from', 'to'], path)
-      const from = instantAt(window.from, `${path}.from`)
-      const to = instantAt(window.to, `${path}.to`)
-      if (Date.parse(from) >= Date.parse(to)) throw fault(`${path}.to`, 'must be after from')
-      return { k: kind, from, to }
-    }
-    case 'lifetime':
-      knownKeys(window, ['k'], path)
-      return { k: kind }
-  }
 }

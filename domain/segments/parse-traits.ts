@@ -2,6 +2,7 @@
 import {
   type AnniversaryNode,
   type DateNode,
+  type DwellNode,
   type GeoNode,
   type ListNode,
   RULE_LIMITS,
@@ -23,6 +24,7 @@ import {
   objectAt,
   oneOf,
   optional,
+  scalarAt,
   textAt,
   wholeAt,
   zoneAt,
@@ -50,6 +52,18 @@ function typeAt(input: unknown, value: TraitNode['value'], path: string): (typeo
   for (const one of value === undefined ? [] : [value].flat())
     if (typeof one !== type) throw fault(`${path}.value`, `expected a ${type}, as type says`)
   return type
+}
+
+export function dwellAt(node: Json, path: string): DwellNode {
+  knownKeys(node, ['k', 'path', 'value', 'type', 'for'], path)
+  const value = scalarAt(node.value, `${path}.value`)
+  return {
+    k: 'dwell',
+    path: textAt(node.path, `${path}.path`),
+    value,
+    for: durationAt(node.for, `${path}.for`),
+    ...optional<Pick<Required<DwellNode>, 'type'>>(node, { type: (one) => typeAt(one, value, path) }),
+  }
 }
 
 export function dateAt(node: Json, path: string): DateNode {

@@ -5,6 +5,7 @@ import { LIST_OPS, RULE_LIMITS, type Scalar, TRAIT_OPS, type TraitOp, type Zone 
 import { parseEventTime } from '../event-time.ts'
 import { isZone } from './calendar.ts'
 import { parseDuration } from './durations.ts'
+import { isPatternOp, refusedPattern } from './patterns.ts'
 
 export type Json = Record<string, unknown>
 
@@ -22,6 +23,11 @@ export function conditionAt(node: Json, path: string): { op: TraitOp; value?: Sc
   const value = scalarAt(node.value, `${path}.value`)
   if ((op === 'contains' || op === 'startsWith' || op === 'endsWith') && typeof value !== 'string')
     throw fault(`${path}.value`, `"${op}" takes a text`)
+  if (isPatternOp(op)) {
+    if (typeof value !== 'string') throw fault(`${path}.value`, `"${op}" takes a text`)
+    const refused = refusedPattern(op, value)
+    if (refused !== undefined) throw fault(`${path}.value`, refused)
+  }
   return { op, value }
 }
 

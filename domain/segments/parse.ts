@@ -2,7 +2,16 @@
 // where a word is close to a known one, a suggestion. Nothing of a rule reaches SQL as text: values become parameters.
 import { RULE_LIMITS, type Rule, type RuleNode } from '../../schema/rule.ts'
 import { absenceAt, aggregateAt, pickAt, sequenceAt, timeAt } from './parse-events.ts'
-import { anniversaryAt, dateAt, geoAt, listNodeAt, sampleAt, segmentAt, traitAt } from './parse-traits.ts'
+import {
+  anniversaryAt,
+  dateAt,
+  dwellAt,
+  geoAt,
+  listNodeAt,
+  sampleAt,
+  segmentAt,
+  traitAt,
+} from './parse-traits.ts'
 import { fault, type Json, knownKeys, objectAt, oneOf } from './parse-values.ts'
 
 /** The rule, typed; throws `invalid_rule` with `field` = JSON path of the fault. */
@@ -19,6 +28,7 @@ export function parseRule(input: unknown): Rule {
 
 const LEAVES = {
   trait: traitAt,
+  dwell: dwellAt,
   date: dateAt,
   anniversary: anniversaryAt,
   geo: geoAt,

@@ -7,6 +7,7 @@ import type {
   AnniversaryNode,
   Comparison,
   DateNode,
+  DwellNode,
   GeoNode,
   ListNode,
   PickNode,
@@ -21,30 +22,26 @@ import type {
   Window,
 } from '../../schema/rule.ts'
 import { toMinorUnits } from '../money.ts'
+import { compileClock, type PlanClock } from './clock.ts'
 import { parseDuration } from './durations.ts'
+import { type PlanWindow, reachOf, windowOf } from './plan-windows.ts'
 
 /** Rises when plans are made in another way: stored plans of before are compiled again from their rule when they are read. */
-export const PLAN_VERSION = 3
+export const PLAN_VERSION = 4
 
-/** Events that leaves read. Same type, name and filters, same input. */
+/** Events that leaves read. Same type, name, filters and clock, same input. */
 export type Input = {
   type: string
   /** '' = every name of a type other than `track`. */
   event: string
   where: PropertyFilter[]
+  /** Only those on it: the clock of the leaves' windows. */
+  clock?: PlanClock
   /** Properties that filters and leaves look at. */
   props: string[]
   /** How far back it is read from the instant that is asked for, ms; absent = without limit. */
   lastMs?: number
 }
-
-/** Windows with their durations in ms and their instants in ms since the epoch. */
-export type PlanWindow =
-  | { k: 'rolling'; lastMs: number }
-  | { k: 'between'; fromMs: number; toMs: number }
-  | { k: 'absolute'; afterMs: number; upToMs: number }
-  | { k: 'lifetime' }
-  | Extract<Window, { k: 'calendar' }>
 
 export type AggLeaf = {
   k: 'agg'
@@ -68,13 +65,14 @@ export type PlanStep = { input: number; withinMs?: number; same: string[] }
 export type SequenceLeaf = {
   k: 'seq'
   window: PlanWindow
-  anchor: 'any' | 'first' | 'latest'
+  anchor: 'any' | 'first' | 'latest' | { kth: number }
   min: number
   steps: PlanStep[]
   none?: { input: number; withinMs: number; same: string[]; until: 'deadline' | 'now' }
 }
 export type Leaf =
   | TraitNode
+  | DwellNode
   | DateNode
   | AnniversaryNode
   | GeoNode
@@ -124,8 +122,8 @@ function leafOf(node: LeafNode, inputs: Inputs): Leaf {
       return aggLeaf(node, inputs)
     case 'pick': {
       const { k, pick, prop, op, value } = node
-      const window = windowOf(node.window)
-      const input = inputs.numberOf(node, reachOf(window), [prop])
+      const { window, reach, clock } = openWindow(node.window, inputs)
+      const input = inputs.numberOf(node, reach, [prop], clock)
       return { k, pick, prop, op, ...(value === undefined ? {} : { value }), input, window }
     }
     case 'time': {
@@ -144,10 +142,10 @@ function leafOf(node: LeafNode, inputs: Inputs): Leaf {
 function aggLeaf(node: AggNode, inputs: Inputs): AggLeaf {
   const isRevenue = node.prop === 'revenue' && node.agg !== 'distinct'
   const prop = isRevenue ? '' : (node.prop ?? '')
-  const window = windowOf(node.window)
+  const { window, reach, clock } = openWindow(node.window, inputs)
   return {
     k: 'agg',
-    input: inputs.numberOf(node, reachOf(window), prop === '' ? [] : [prop]),
+    input: inputs.numberOf(node, reach, prop === '' ? [] : [prop], clock),
     window,
     agg: node.agg,
     prop,
@@ -164,14 +162,13 @@ function thresholdOf(node: AggNode): string {
 }
 
 function absenceLeaf(node: AbsenceNode, inputs: Inputs): AbsenceLeaf {
-  const window = windowOf(node.window)
-  const input = inputs.numberOf(node, reachOf(window))
+  const { window, reach, clock } = openWindow(node.window, inputs)
+  const input = inputs.numberOf(node, reach, [], clock)
   return { k: 'absence', input, window, requireProfileAge: node.requireProfileAge ?? false }
 }
 
 function sequenceLeaf(node: SequenceNode, inputs: Inputs): SequenceLeaf {
-  const window = windowOf(node.window)
-  const reach = reachOf(window)
+  const { window, reach, clock } = openWindow(node.window, inputs)
   const same = [
     ...new Set(
       [...node.steps, ...(node.none === undefined ? [] : [node.none])].flatMap((step) => step.same ?? []),
@@ -180,7 +177,7 @@ function sequenceLeaf(node: SequenceNode, inputs: Inputs): SequenceLeaf {
   const steps = node.steps.map((step): PlanStep => {
     const withinMs = step.within === undefined ? undefined : parseDuration(step.within)
     return {
-      input: inputs.numberOf(step, reach, same),
+      input: inputs.numberOf(step, reach, same, clock),
       ...(withinMs === undefined ? {} : { withinMs }),
       same: step.same ?? [],
     }
@@ -205,42 +202,17 @@ function sequenceLeaf(node: SequenceNode, inputs: Inputs): SequenceLeaf {
   }
 }
 
-function windowOf(window: Window): PlanWindow {
-  switch (window.k) {
-    case 'rolling':
-      return { k: 'rolling', lastMs: parseDuration(window.last) ?? 0 }
-    case 'between':
-      return { k: 'between', fromMs: parseDuration(window.from) ?? 0, toMs: parseDuration(window.to) ?? 0 }
-    case 'absolute':
-      return { k: 'absolute', afterMs: Date.parse(window.from), upToMs: Date.parse(window.to) }
-    case 'lifetime':
-    case 'calendar':
-      return window
-  }
-}
-
-const DAY_MS = 86_400_000
-/** At most, with the day that a zone may be away. */
-const UNIT_DAYS = { day: 2, week: 8, month: 32, quarter: 93, year: 367 }
-
-/** How far back a window looks at the most; undefined = without limit. */
-function reachOf(window: PlanWindow): number | undefined {
-  switch (window.k) {
-    case 'rolling':
-      return window.lastMs
-    case 'between':
-      return window.toMs
-    case 'calendar':
-      return UNIT_DAYS[window.unit] * ((window.count ?? 1) - (window.offset ?? 0)) * DAY_MS + DAY_MS
-    case 'absolute':
-    case 'lifetime':
-      return undefined
-  }
+/** A window, how far back it looks, and the clock that picks the events in it; its own events get an input too. */
+function openWindow(window: Window, inputs: Inputs) {
+  const opened = windowOf(window, (events) => inputs.numberOf(events, undefined))
+  const zone = window.k === 'calendar' ? window.tz : undefined
+  const clock = window.clock === undefined ? undefined : compileClock(window.clock, zone)
+  return { window: opened, reach: reachOf(opened), clock }
 }
 
 type Events = { event: string; type?: string; where?: PropertyFilter[] }
 type Inputs = {
-  numberOf(events: Events, reachMs: number | undefined, props?: string[]): number
+  numberOf(events: Events, reachMs: number | undefined, props?: string[], clock?: PlanClock): number
   all(): Input[]
 }
 
@@ -248,13 +220,15 @@ function collectInputs(): Inputs {
   const inputs: Input[] = []
   const numbers = new Map<string, number>()
   return {
-    numberOf({ event, type = 'track', where = [] }, reachMs, props = []) {
-      const key = JSON.stringify([type, event, where])
+    numberOf({ event, type = 'track', where = [] }, reachMs, props = [], clock) {
+      const key = JSON.stringify([type, event, where, clock])
       let number = numbers.get(key)
       if (number === undefined) {
         number = inputs.length
         numbers.set(key, number)
-        inputs.push({ type, event, where, props: [], ...(reachMs === undefined ? {} : { lastMs: reachMs }) })
+        const only = clock === undefined ? {} : { clock }
+        const reach = reachMs === undefined ? {} : { lastMs: reachMs }
+        inputs.push({ type, event, where, ...only, props: [], ...reach })
       }
       const input = inputs[number]
       if (input === undefined) throw new Error('an input has no number')

@@ -90,7 +90,9 @@ function holdsAt({ leaf, facts, starts, groups }: Prepared, atMs: number): boole
   const from = firstAfter(starts, span.after)
   const to = firstAfter(starts, span.upTo)
   if (to - from < leaf.min) return false
-  const only = leaf.anchor === 'any' ? undefined : starts[leaf.anchor === 'first' ? from : to - 1]?.time
+  const place = placeOf(leaf.anchor, from, to)
+  if (place >= to) return false
+  const only = leaf.anchor === 'any' ? undefined : starts[place]?.time
   const anchors = new Map<Group, Occurrence[]>()
   for (let i = from; i < to; i++) {
     const start = starts[i]
@@ -103,6 +105,12 @@ function holdsAt({ leaf, facts, starts, groups }: Prepared, atMs: number): boole
   for (const [group, members] of anchors)
     if (endsOf(leaf, group, members, span).some((end) => isQuiet(leaf, group, end, atMs))) return true
   return false
+}
+
+/** Which of the starts in the window [from, to) is the anchor; beyond its end where there are too few. */
+function placeOf(anchor: SequenceLeaf['anchor'], from: number, to: number): number {
+  if (typeof anchor === 'object') return from + anchor.kth - 1
+  return anchor === 'latest' ? to - 1 : from
 }
 
 /** The events of the last step that some chain from one of `anchors` reaches. */

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto'
 import type { AnniversaryNode, DateNode, GeoNode, SampleNode, TraitNode } from '../../schema/rule.ts'
 import { parseEventTime } from '../event-time.ts'
 import { isLeapYear, type LocalDate, localDate, normal, startOfDay } from './calendar.ts'
+import { zoneOf } from './clock.ts'
 import { conditionHolds, valueAt } from './conditions.ts'
 import { parseDuration } from './durations.ts'
 import type { Facts } from './facts.ts'
 import { constant, NEVER, type Timed } from './timed.ts'
-import { zoneOf } from './windows.ts'
 
 export function evaluateTrait(leaf: TraitNode, { traits }: Facts): Timed {
   const found = valueAt(traits, leaf.path)

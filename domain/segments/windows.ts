@@ -1,10 +1,9 @@
 // A window over events that are ascending by time, and how it moves with the instant that is asked for: what enters, what
 // leaves, and when it changes next without new data. Pure.
-import type { Zone } from '../../schema/rule.ts'
-import { isZone, startOfUnit } from './calendar.ts'
-import { valueAt } from './conditions.ts'
+import { startOfUnit } from './calendar.ts'
+import { zoneOf } from './clock.ts'
 import type { Facts, Occurrence } from './facts.ts'
-import type { PlanWindow } from './plan.ts'
+import type { PlanWindow } from './plan-windows.ts'
 import { NEVER, type Timed } from './timed.ts'
 
 /** Events with after < time <= upTo. */
@@ -26,7 +25,27 @@ export function spanAt(window: PlanWindow, atMs: number, facts: Facts): Span {
       const end = calendarStart(window, atMs, facts, offset + 1)
       return { after: start - 1, upTo: Math.min(end - 1, atMs) }
     }
+    case 'since': {
+      const anchors = facts.inputs[window.input] ?? NOTHING
+      const upTo = firstAfter(anchors, atMs)
+      const anchor = upTo === 0 ? undefined : anchors[window.pick === 'first' ? 0 : upTo - 1]
+      // Without one the window is empty, and what was before now never comes into it: an anchor is still to come.
+      return { after: anchor?.time ?? atMs, upTo: atMs }
+    }
   }
+}
+
+const NOTHING: Occurrence[] = []
+
+/** The next instant at which a window since an event begins anew: at that event, and with `last` at each that follows. */
+function nextAnchor(
+  { input, pick }: Extract<PlanWindow, { k: 'since' }>,
+  { inputs }: Facts,
+  atMs: number,
+): number {
+  const anchors = inputs[input] ?? NOTHING
+  const next = firstAfter(anchors, atMs)
+  return next > 0 && pick === 'first' ? NEVER : (anchors[next]?.time ?? NEVER)
 }
 
 function calendarStart(
@@ -38,13 +57,6 @@ function calendarStart(
   const { weekStart } = window
   const zone = zoneOf(window.tz, facts)
   return startOfUnit(atMs, window.unit, { zone, by, ...(weekStart === undefined ? {} : { weekStart }) })
-}
-
-/** UTC where none is said, and for whoever's trait names none. */
-export function zoneOf(tz: Zone | undefined, facts: Facts): string {
-  if (tz === undefined) return 'UTC'
-  const name = typeof tz === 'string' ? tz : valueAt(facts.traits, tz.trait)
-  return typeof name === 'string' && isZone(name) ? name : 'UTC'
 }
 
 /** A window that stands at an instant and moves forward over the events. */
@@ -108,6 +120,9 @@ export function slide(
           return entering > window.upToMs ? NEVER : Math.max(entering, at + 1)
         case 'lifetime':
           return entering
+        case 'since':
+          if (from === to && entering === NEVER) return NEVER
+          return Math.min(entering, nextAnchor(window, facts, at))
         case 'calendar': {
           if (from === to && entering === NEVER) return NEVER
           const boundary = calendarStart(window, at, facts, 1)

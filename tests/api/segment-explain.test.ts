@@ -75,14 +75,18 @@ test('a member is told what holds, which events count, and when it ends', async 
     {
       ...{ path: 'rule.match.of[0]', k: 'agg', holds: true, changesAt: iso(NOW + 21 * DAY) },
       ...{ value: '15000', missing: null, events: 3, newest: times },
+      words:
+        'sum of revenue of "Order Completed" in the last 30 days is 150.00 USD; wanted more than 100.00 USD',
     },
     {
       ...{ path: 'rule.match.of[1]', k: 'agg', holds: true, changesAt: iso(NOW + 21 * DAY) },
       ...{ value: '3', missing: null, events: 3, newest: times },
+      words: 'count of "Order Completed" in the last 30 days is 3; wanted at least 3',
     },
     {
       ...{ path: 'rule.match.of[2].of', k: 'trait', holds: false, changesAt: null },
       ...{ value: null, missing: null, events: 0, newest: [] },
+      words: 'plan is missing; wanted exactly "gold"',
     },
   ])
 })
@@ -129,6 +133,17 @@ test('every entry and exit is told with its reason, its version and when', async
   ])
   expect(await membersAt(new Date().toISOString())).toEqual([])
   expect(await membersAt('2026-01-01T00:00:00Z')).toEqual([])
+})
+
+test('since when somebody is what they are is told with what is wanted, and when it will be enough', async () => {
+  const plan = { k: 'dwell', path: 'plan', value: 'gold', for: 'P60D' }
+  await api.post('/api/v1/segments', { slug: 'loyal', name: 'Loyal', rule: { match: plan } })
+  const { body } = await api.get('/api/v1/users/bert/segments/loyal/explanation')
+  const since = iso(NOW - 50 * DAY)
+  expect(body.conditions).toMatchObject([
+    { k: 'dwell', holds: false, changesAt: iso(NOW + 10 * DAY), value: 'gold' },
+  ])
+  expect(body.conditions[0].words).toBe(`plan is "gold" since ${since}; wanted "gold" for P60D`)
 })
 
 test('nobody and nothing is explained only where there is somebody and something', async () => {

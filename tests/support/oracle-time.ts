@@ -2,7 +2,12 @@
 import type { Window, Zone } from '../../schema/rule.ts'
 
 /** After the window's start and up to its end; local days are compared as days. */
-export function isIn(window: Window, time: number, traits: Record<string, unknown>, atMs: number): boolean {
+export function isIn(
+  window: Exclude<Window, { k: 'since' }>,
+  time: number,
+  traits: Record<string, unknown>,
+  atMs: number,
+): boolean {
   switch (window.k) {
     case 'lifetime':
       return true
@@ -21,6 +26,35 @@ export function isIn(window: Window, time: number, traits: Record<string, unknow
   }
 }
 
+/** What a clock on the wall says then, as text: its day's name, and its time between the two. */
+export function isOnClock(window: Window, time: number, traits: Record<string, unknown>): boolean {
+  const { clock } = window
+  if (clock === undefined) return true
+  const zone = zoneOf(clock.tz ?? (window.k === 'calendar' ? window.tz : undefined), traits)
+  const [day = '', now = ''] = wallClock(zone).format(time).toLowerCase().split(' ')
+  const { dow, hours } = clock
+  const isDay = dow === undefined || dow.some((one) => one === day)
+  if (hours === undefined) return isDay
+  const isOver = hours.from > hours.to
+  return isDay && (isOver ? now >= hours.from || now < hours.to : now >= hours.from && now < hours.to)
+}
+
+/** `Wed 09:30`. */
+const wallClock = remembered((timeZone: string) => {
+  const options = { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+  return new Intl.DateTimeFormat('en-GB', { timeZone, ...options })
+})
+
+/** Formats are slow to make. */
+function remembered<T>(make: (zone: string) => T): (zone: string) => T {
+  const made = new Map<string, T>()
+  return (zone) => {
+    const known = made.get(zone) ?? make(zone)
+    made.set(zone, known)
+    return known
+  }
+}
+
 /** Days, weeks, months … since a fixed one. */
 function unitNumber(day: number[], unit: string, weekStart = 'mon'): number {
   const [year = 0, month = 0, date = 0] = day
@@ -35,18 +69,24 @@ function unitNumber(day: number[], unit: string, weekStart = 'mon'): number {
 }
 
 export function localDay(ms: number, zone: string): number[] {
-  const text = new Intl.DateTimeFormat('en-CA', { timeZone: zone, dateStyle: 'short' }).format(ms)
-  return text.split('-').map(Number)
+  return dayClock(zone).format(ms).split('-').map(Number)
 }
 
+const dayClock = remembered(
+  (timeZone: string) => new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' }),
+)
+
 export function zoneOf(tz: Zone | undefined, traits: Record<string, unknown>): string {
-  const name = typeof tz === 'object' ? traits[tz.trait] : tz
+  return knownZone(String((typeof tz === 'object' ? traits[tz.trait] : tz) ?? 'UTC'))
+}
+
+const knownZone = remembered((timeZone: string) => {
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: String(name ?? 'UTC') }).resolvedOptions().timeZone
+    return new Intl.DateTimeFormat('en', { timeZone }).resolvedOptions().timeZone
   } catch {
     return 'UTC'
   }
-}
+})
 
 export function instant(value: unknown): number | undefined {
   if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(value)) return undefined

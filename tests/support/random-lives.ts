@@ -2,10 +2,21 @@
 // lie exactly on the edge of a window.
 import fc from 'fast-check'
 import type { Scalar } from '../../schema/rule.ts'
-import type { OracleEvent } from './segment-oracle.ts'
+import type { OracleEvent, OracleStatement } from './segment-oracle.ts'
 
 export const HOUR = 3_600_000
 export const START = Date.UTC(2026, 10, 18, 12)
+
+/** Days on which clocks are changed, one by half an hour, two at midnight; one that Apia left out; a leap day. */
+export const DAYS = [
+  START,
+  Date.UTC(2026, 9, 25, 1),
+  Date.UTC(2026, 3, 4, 15),
+  Date.UTC(2018, 10, 4, 3),
+  Date.UTC(2018, 1, 18, 2),
+  Date.UTC(2011, 11, 30, 10),
+  Date.UTC(2028, 1, 29, 12),
+]
 
 /** Traits, properties and the values of rules are of these. */
 export const texts = ['a', 'B', 'ab', 'Ä', 'z🎉', '🎉', '', 'a.b', "o'x"]
@@ -72,4 +83,22 @@ export const traits = fc.record(
     country: fc.constantFrom('jp', 'FR', 'DE', 7),
   },
   { requiredKeys: [] },
+)
+
+/** What somebody says of themselves after that, often the same again, in the order in which it arrives. */
+export const statements: fc.Arbitrary<OracleStatement[]> = fc.array(
+  fc.record({
+    time: fc
+      .record({ hours: fc.integer({ min: -40, max: 0 }), beside: fc.constantFrom(0, 0, -1, 1, 240_000) })
+      .map(({ hours, beside }) => START + hours * HOUR + beside),
+    traits: fc.record(
+      {
+        tier: fc.constantFrom<unknown>('a', 'a', 'a', 'B', 1, null),
+        vip: fc.constantFrom<unknown>(true, true, false, null),
+        seat: fc.constantFrom<unknown>({ row: 'a', place: 1 }, { row: 'a', place: 1 }, { row: 'a' }, 'a'),
+      },
+      { requiredKeys: [] },
+    ),
+  }),
+  { maxLength: 6 },
 )

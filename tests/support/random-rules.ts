@@ -1,107 +1,8 @@
 // Random rules for the segment oracle, over what random-lives.ts makes.
 import fc from 'fast-check'
-import {
-  AGGREGATES,
-  CALENDAR_UNITS,
-  COMPARISONS,
-  type GeoNode,
-  LIST_OPS,
-  type PropertyFilter,
-  type RuleNode,
-  type Scalar,
-  TRAIT_OPS,
-  type TraitOp,
-  WEEKDAYS,
-  type Window,
-  type Zone,
-} from '../../schema/rule.ts'
-import { HOUR, LISTS, START, texts } from './random-lives.ts'
-
-const scalars: fc.Arbitrary<Scalar> = fc.oneof(
-  fc.constantFrom(...texts),
-  fc.constantFrom(0, 1, 2, 2.5, 10, -3),
-  fc.boolean(),
-)
-
-/** Lord Howe changes by half an hour, Apia skipped a day, São Paulo changed at midnight. */
-const zone: fc.Arbitrary<Zone> = fc.constantFrom(
-  'Europe/Berlin',
-  'America/Sao_Paulo',
-  'Australia/Lord_Howe',
-  'Pacific/Apia',
-  'UTC',
-  { trait: 'zone' },
-)
-const span = fc.constantFrom('PT1H', 'PT3H', 'PT6H', 'P1D')
-
-const window: fc.Arbitrary<Window> = fc.oneof(
-  { weight: 4, arbitrary: span.map((last) => ({ k: 'rolling' as const, last })) },
-  {
-    weight: 1,
-    arbitrary: fc
-      .constantFrom(['PT1H', 'PT3H'] as const, ['PT30M', 'PT6H'] as const, ['PT6H', 'P2D'] as const)
-      .map(([from, to]) => ({ k: 'between' as const, from, to })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .record(
-        {
-          unit: fc.constantFrom(...CALENDAR_UNITS),
-          offset: fc.integer({ min: -2, max: 0 }),
-          count: fc.integer({ min: 1, max: 3 }),
-          tz: zone,
-          weekStart: fc.constantFrom(...WEEKDAYS),
-        },
-        { requiredKeys: ['unit'] },
-      )
-      .map((rest) => ({ k: 'calendar' as const, ...rest })),
-  },
-  { weight: 1, arbitrary: fc.constant({ k: 'lifetime' as const }) },
-  {
-    weight: 1,
-    arbitrary: fc
-      .record({ from: fc.integer({ min: -12, max: 0 }), hours: fc.integer({ min: 1, max: 12 }) })
-      .map(({ from, hours }) => ({
-        k: 'absolute' as const,
-        from: new Date(START + from * HOUR).toISOString(),
-        to: new Date(START + (from + hours) * HOUR).toISOString(),
-      })),
-  },
-)
-
-type Condition = { op: TraitOp; value?: Scalar | Scalar[] }
-
-/** A condition on a trait or property: operator and a value it takes. */
-const condition = fc.constantFrom(...TRAIT_OPS).chain((op): fc.Arbitrary<Condition> => {
-  if (op === 'exists' || op === 'missing') return fc.constant({ op })
-  if (LIST_OPS.includes(op))
-    return fc.array(scalars, { minLength: 1, maxLength: 3 }).map((value) => ({ op, value }))
-  if (op === 'contains' || op === 'startsWith' || op === 'endsWith')
-    return fc.constantFrom(...texts).map((value) => ({ op, value }))
-  return scalars.map((value) => ({ op, value }))
-})
-
-/** Filters on the properties that `life` gives. */
-const filters = fc.array(
-  fc
-    .record({ prop: fc.constantFrom('sku', 'qty', 'tags', 'none') })
-    .chain((prop) => condition.map((rest) => ({ ...prop, ...rest }))),
-  { minLength: 1, maxLength: 2 },
-)
-
-type Events = { event: string; type?: string; where?: PropertyFilter[] }
-const CALLS: Events[] = [
-  { event: 'Order Completed' },
-  { event: 'Viewed' },
-  { event: 'Never' },
-  { event: 'Home', type: 'page' },
-]
-
-/** Which events; a filter now and then. */
-const events: fc.Arbitrary<Events> = fc
-  .record({ call: fc.constantFrom(...CALLS), where: fc.option(filters, { nil: undefined, freq: 3 }) })
-  .map(({ call, where }) => ({ ...call, ...(where === undefined ? {} : { where }) }))
+import { AGGREGATES, COMPARISONS, type GeoNode, type RuleNode, type Scalar } from '../../schema/rule.ts'
+import { LISTS, START } from './random-lives.ts'
+import { condition, events, span, window, zone } from './random-windows.ts'
 
 const aggregate: fc.Arbitrary<RuleNode> = fc
   .record({
@@ -156,7 +57,10 @@ const sequence: fc.Arbitrary<RuleNode> = fc
     window,
     options: fc.record(
       {
-        anchor: fc.constantFrom('any' as const, 'first' as const, 'latest' as const),
+        anchor: fc.oneof(
+          fc.constantFrom('any' as const, 'first' as const, 'latest' as const),
+          fc.record({ kth: fc.integer({ min: 1, max: 3 }) }),
+        ),
         min: fc.integer({ min: 1, max: 2 }),
         none: fc
           .record({
@@ -194,6 +98,20 @@ const trait: fc.Arbitrary<RuleNode> = fc
     ...condition,
     ...(orMissing && (condition.op === 'ne' || condition.op === 'noneOf') ? { orMissing } : {}),
   }))
+
+const dwell: fc.Arbitrary<RuleNode> = fc
+  .record({
+    of: fc.constantFrom<{ path: string; value: Scalar }>(
+      { path: 'tier', value: 'a' },
+      { path: 'tier', value: 'B' },
+      { path: 'tier', value: 1 },
+      { path: 'vip', value: true },
+      { path: 'seat.row', value: 'a' },
+      { path: 'none', value: 'a' },
+    ),
+    for: span,
+  })
+  .map(({ of, ...rest }) => ({ k: 'dwell' as const, ...of, ...rest }))
 
 const date: fc.Arbitrary<RuleNode> = fc
   .record({
@@ -239,6 +157,7 @@ const list: fc.Arbitrary<RuleNode> = fc.constantFrom(...LISTS).map((list) => ({ 
 const leaf = fc.oneof(
   { weight: 8, arbitrary: aggregate },
   { weight: 3, arbitrary: sequence },
+  { weight: 2, arbitrary: dwell },
   ...[pick, time, absence, trait, date, anniversary, geo, sample, list].map((arbitrary) => ({
     weight: 1,
     arbitrary,

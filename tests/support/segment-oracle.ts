@@ -1,18 +1,9 @@
 // What a rule means, said as plainly as possible and slowly: one person, all events in memory, one instant. The engine
 // is compared with it. Written from the language's definition, shares no code with domain/segments.
 import { createHash } from 'node:crypto'
-import type {
-  AggNode,
-  Comparison,
-  PropertyFilter,
-  Rule,
-  RuleNode,
-  Scalar,
-  SequenceNode,
-  TraitOp,
-  Window,
-} from '../../schema/rule.ts'
-import { instant, isIn, length, localDay, zoneOf } from './oracle-time.ts'
+import type { AggNode, PropertyFilter, Rule, RuleNode, SequenceNode, Window } from '../../schema/rule.ts'
+import { compare, condition } from './oracle-condition.ts'
+import { instant, isIn, isOnClock, length, localDay, zoneOf } from './oracle-time.ts'
 
 export type OracleEvent = {
   type: string
@@ -23,8 +14,12 @@ export type OracleEvent = {
   currency?: string
   properties: Record<string, unknown>
 }
+/** What somebody said of their traits at an instant; null unsets. */
+export type OracleStatement = { time: number; traits: Record<string, unknown> }
 export type OraclePerson = {
   traits: Record<string, unknown>
+  /** All of them that made the traits; of one instant the last one counts. */
+  statements?: OracleStatement[]
   events: OracleEvent[]
   profileId?: number
   firstSeen?: number
@@ -52,6 +47,18 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
       const found = person.traits[node.path]
       if (node.orMissing === true && (found === undefined || found === null)) return true
       return condition(found, node.op, node.value)
+    }
+    case 'dwell': {
+      const now = pathValue(person.traits, node.path)
+      const [name = ''] = node.path.split('.')
+      const from = atMs - length(node.for)
+      const later = (person.statements ?? []).map(({ time }) => time).filter((time) => time > from)
+      return (
+        now === node.value &&
+        [from, ...later].every(
+          (time) => JSON.stringify(traitsAt(person, time)[name]) === JSON.stringify(person.traits[name]),
+        )
+      )
     }
     case 'date': {
       const date = instant(person.traits[node.path])
@@ -149,7 +156,8 @@ function sequence(node: SequenceNode, person: OraclePerson, atMs: number): boole
   const anchors = starts.filter(
     ({ time }) =>
       (node.anchor !== 'first' || time === starts[0]?.time) &&
-      (node.anchor !== 'latest' || time === starts.at(-1)?.time),
+      (node.anchor !== 'latest' || time === starts.at(-1)?.time) &&
+      (typeof node.anchor !== 'object' || time === starts[node.anchor.kth - 1]?.time),
   )
   const isSame = (event: OracleEvent, start: OracleEvent, props: string[] = []) =>
     props.every((prop) => {
@@ -203,7 +211,26 @@ function matching(node: Events, person: OraclePerson): OracleEvent[] {
 }
 
 function inWindow(events: OracleEvent[], window: Window, person: OraclePerson, atMs: number): OracleEvent[] {
-  return events.filter((event) => event.time <= atMs && isIn(window, event.time, person.traits, atMs))
+  const known = events.filter((event) => event.time <= atMs && isOnClock(window, event.time, person.traits))
+  if (window.k !== 'since') return known.filter(({ time }) => isIn(window, time, person.traits, atMs))
+  const anchors = matching(window.anchor, person).filter(({ time }) => time <= atMs)
+  const anchor = anchors.at(window.anchor.pick === 'first' ? 0 : -1)
+  return known.filter(({ time }) => anchor !== undefined && time > anchor.time)
+}
+
+/** The traits at an instant, out of all that was said up to then. */
+export function traitsAt(
+  { statements = [] }: Pick<OraclePerson, 'statements'>,
+  time: number,
+): Record<string, unknown> {
+  const traits: Record<string, unknown> = {}
+  for (const one of statements.toSorted((a, b) => a.time - b.time))
+    if (one.time <= time) Object.assign(traits, one.traits)
+  return Object.fromEntries(Object.entries(traits).filter(([, value]) => value !== null))
+}
+
+function pathValue(traits: Record<string, unknown>, path: string): unknown {
+  return path.split('.').reduce<unknown>((at, part) => Object(at)[part], traits)
 }
 
 function aggregate(node: AggNode, person: OraclePerson, atMs: number): boolean {
@@ -228,47 +255,4 @@ function aggregate(node: AggNode, person: OraclePerson, atMs: number): boolean {
   if (node.agg === 'min') return compare(Math.min(...values), node.op, wanted)
   if (node.agg === 'max') return compare(Math.max(...values), node.op, wanted)
   return compare(sum, node.op, wanted * values.length)
-}
-
-function condition(found: unknown, op: TraitOp, wanted: Scalar | Scalar[] | undefined): boolean {
-  const missing = found === undefined || found === null
-  if (op === 'missing') return missing
-  if (missing) return false
-  if (op === 'exists') return true
-  if (op === 'in') return Array.isArray(wanted) && wanted.some((one) => one === found)
-  if (op === 'anyOf' || op === 'allOf' || op === 'noneOf') {
-    const items: unknown[] = Array.isArray(found) ? found : [found]
-    const list = Array.isArray(wanted) ? wanted : []
-    const hits = list.filter((one) => items.some((item) => item === one)).length
-    return op === 'anyOf' ? hits > 0 : op === 'allOf' ? hits === list.length : hits === 0
-  }
-  if (op === 'eq') return found === wanted
-  if (op === 'ne') return found !== wanted
-  if (op === 'contains')
-    return Array.isArray(found)
-      ? found.includes(wanted)
-      : typeof found === 'string' && found.includes(String(wanted))
-  if (op === 'startsWith') return typeof found === 'string' && found.startsWith(String(wanted))
-  if (op === 'endsWith') return typeof found === 'string' && found.endsWith(String(wanted))
-  if (typeof found === 'number' && typeof wanted === 'number') return compare(found, op, wanted)
-  if (typeof found === 'string' && typeof wanted === 'string')
-    return compare(found < wanted ? -1 : found > wanted ? 1 : 0, op, 0)
-  return false
-}
-
-function compare(left: number, op: Comparison, right: number): boolean {
-  switch (op) {
-    case 'gt':
-      return left > right
-    case 'gte':
-      return left >= right
-    case 'lt':
-      return left < right
-    case 'lte':
-      return left <= right
-    case 'eq':
-      return left === right
-    case 'ne':
-      return left !== right
-  }
 }

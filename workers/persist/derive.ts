@@ -1,6 +1,7 @@
 // What follows from the rows that were really new: first and last seen, traits, sessions. In the group's transaction.
 import { type Landing, mergeSessions } from '../../domain/sessions.ts'
-import { mergeTraits, type TraitState, traitsOf } from '../../domain/traits.ts'
+import { needsEarlier, type TraitCall, withCalls } from '../../domain/trait-since.ts'
+import type { TraitState } from '../../domain/traits.ts'
 import type { NormalEvent } from '../../schema/event.ts'
 import type { EventRow } from '../../store/events.ts'
 import { StartAgain } from '../../store/joint-transaction.ts'
@@ -8,6 +9,7 @@ import {
   deleteSessions,
   extendLatestSessions,
   readNearSessions,
+  readTraitCalls,
   readTraits,
   type SessionPiece,
   touchProfiles,
@@ -19,9 +21,10 @@ import type { Transaction } from '../../store/sql.ts'
 /** Profiles, traits and sessions out of the rows that are new; touching a profile first locks it for the rest. */
 export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> {
   const seen = new Map<number, { profileId: number; first: number; last: number }>()
-  const traits = new Map<number, TraitState>()
+  const identifies = new Map<number, TraitCall[]>()
+  const identifyIds = new Set<number>()
   const points = new Map<number, SessionPiece[]>()
-  for (const { event, profileId } of fresh) {
+  for (const { event, eventId, profileId } of fresh) {
     const range = seen.get(profileId)
     if (range === undefined) seen.set(profileId, { profileId, first: event.time, last: event.time })
     else {
@@ -29,9 +32,11 @@ export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> 
       range.last = Math.max(range.last, event.time)
     }
     if (event.type === 'identify' && event.traits !== undefined) {
-      const stated = traitsOf(event.traits, event.time, event.messageId)
-      const earlier = traits.get(profileId)
-      traits.set(profileId, earlier === undefined ? stated : mergeTraits(earlier, stated))
+      identifyIds.add(eventId)
+      const call = { traits: event.traits, timeMs: event.time, messageId: event.messageId }
+      const known = identifies.get(profileId)
+      if (known === undefined) identifies.set(profileId, [call])
+      else known.push(call)
     }
     const piece: SessionPiece = {
       profileId,
@@ -47,17 +52,27 @@ export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> 
   }
   if (!(await touchProfiles(tx, [...seen.values()])))
     throw new StartAgain('a profile of this group is not on its server yet')
-  await applyTraits(tx, traits)
+  await applyTraits(tx, identifies, [...identifyIds])
   await applySessions(tx, points, new Map(fresh.map(({ event }) => [event.messageId, event])))
 }
 
-async function applyTraits(tx: Transaction, stated: Map<number, TraitState>): Promise<void> {
-  if (stated.size === 0) return
-  const stored = await readTraits(tx, [...stated.keys()])
+const NO_TRAITS: TraitState = { traits: {}, times: {} }
+
+/** Only of those with a call that came out of its order all earlier calls are read. */
+async function applyTraits(
+  tx: Transaction,
+  identifies: Map<number, TraitCall[]>,
+  eventIds: number[],
+): Promise<void> {
+  if (identifies.size === 0) return
+  const stored = await readTraits(tx, [...identifies.keys()])
+  const late = [...identifies].filter(([id, calls]) => needsEarlier(stored.get(id) ?? NO_TRAITS, calls))
+  const traits = [...new Set(late.flatMap(([, calls]) => calls.flatMap((call) => Object.keys(call.traits))))]
+  const lateIds = late.map(([profileId]) => profileId)
+  const earlier = late.length === 0 ? undefined : await readTraitCalls(tx, lateIds, { eventIds, traits })
   const merged = new Map<number, TraitState>()
-  for (const [profileId, state] of stated) {
-    merged.set(profileId, mergeTraits(stored.get(profileId) ?? { traits: {}, times: {} }, state))
-  }
+  for (const [profileId, calls] of identifies)
+    merged.set(profileId, withCalls(stored.get(profileId) ?? NO_TRAITS, calls, earlier?.get(profileId)))
   await writeTraits(tx, merged)
 }
 

@@ -1,7 +1,7 @@
 // One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
-import { askedBy, askedEvents, askedLists, needsTraits } from '../../domain/segments/asked.ts'
+import { askedBy, askedEvents, askedLists, askedSince, needsTraits } from '../../domain/segments/asked.ts'
 import { decide, factsFor, lastChange } from '../../domain/segments/decide.ts'
 import { type EventIndex, indexEvents } from '../../domain/segments/facts.ts'
 import { metricsOf } from '../../domain/segments/metrics.ts'
@@ -79,7 +79,7 @@ export function runPass(
     if (profileIds.length === 0)
       return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, memberships: new Map() }
     await expectFewKeys(tx, profileIds.length)
-    const states = await readProfileStates(tx, profileIds, plans.some(needsTraits))
+    const states = await readProfileStates(tx, profileIds, plans.some(needsTraits), askedSince(plans))
     const people = states.filter((state) => state.mergedInto === null)
     const building = asked.map((one) => one.building?.sinceMs ?? asOfMs)
     const earliestMs = Math.min(earliestAsked(people, asOfMs), ...building)

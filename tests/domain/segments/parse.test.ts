@@ -85,7 +85,7 @@ describe('a refusal names the path', () => {
         },
       },
     ],
-    ['rule.match.where[0].op', { match: { ...count, where: [{ prop: 'sku', op: 'like', value: 'x' }] } }],
+    ['rule.match.where[0].op', { match: { ...count, where: [{ prop: 'sku', op: 'similar', value: 'x' }] } }],
     [
       'rule.match.where[0].key',
       { match: { ...count, where: [{ prop: 'sku', op: 'eq', value: 'x', key: 1 }] } },

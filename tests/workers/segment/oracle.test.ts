@@ -14,9 +14,15 @@ import { persistPool } from '../../../workers/persist/pool.ts'
 import { runPass } from '../../../workers/segment/pass.ts'
 import { normalBatch, normalEvent } from '../../support/factory.ts'
 import { inPieces } from '../../support/list-pieces.ts'
-import { HOUR, LISTS, life, lists, START, traits } from '../../support/random-lives.ts'
+import { HOUR, LISTS, life, lists, START, statements, traits } from '../../support/random-lives.ts'
 import { ruleNode } from '../../support/random-rules.ts'
-import { isMember, type OracleEvent, type OraclePerson } from '../../support/segment-oracle.ts'
+import {
+  isMember,
+  type OracleEvent,
+  type OraclePerson,
+  type OracleStatement,
+  traitsAt,
+} from '../../support/segment-oracle.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
 
@@ -42,6 +48,15 @@ beforeAll(async () => {
   const lives = fc.sample(life, { seed, numRuns: PEOPLE })
   const facts = fc.sample(traits, { seed, numRuns: PEOPLE })
   await add(lives.map((events, i) => ({ userId: `user-${i}`, events, traits: facts[i] ?? {} })))
+  const said = fc.sample(statements, { seed: seed + 3, numRuns: PEOPLE })
+  // Half of it comes late, after what was said later.
+  for (const half of [1, 0])
+    await add(
+      said.map((all, i) => {
+        const own = all.map((one, at) => ({ ...one, id: idOf(`user-${i}`, at) }))
+        return { userId: `user-${i}`, events: [], statements: own.filter((_, at) => at % 2 === half) }
+      }),
+    )
   const inLists = fc.sample(lists, { seed, numRuns: PEOPLE })
   for (const list of LISTS) {
     const ids = inLists.flatMap((of, i) => (of.includes(list) ? [`user-${i}`] : []))
@@ -54,7 +69,7 @@ beforeAll(async () => {
     const i = Number(row.value.slice('user-'.length))
     people.set(row.profile_id, {
       userId: row.value,
-      traits: facts[i] ?? {},
+      ...told([{ time: START - 48 * HOUR, traits: facts[i] ?? {} }, ...(said[i] ?? [])]),
       events: lives[i] ?? [],
       profileId: row.profile_id,
       lists: inLists[i] ?? [],
@@ -63,6 +78,21 @@ beforeAll(async () => {
   }
 })
 afterAll(() => world?.close())
+
+/** Traits and all that made them. */
+function told(all: OracleStatement[]) {
+  return { statements: all, traits: traitsAt({ statements: all }, Number.POSITIVE_INFINITY) }
+}
+
+/** Of one instant the later statement has the larger one. */
+const idOf = (userId: string, at: number) => `${userId}-${String(at).padStart(4, '0')}`
+
+type Added = {
+  userId: string
+  events: OracleEvent[]
+  traits?: Record<string, unknown>
+  statements?: (OracleStatement & { id: string })[]
+}
 
 let made = 0
 
@@ -84,11 +114,22 @@ async function startOver(rules: RuleNode[]) {
 }
 
 /** Puts events (and traits) through the real persist pool. */
-async function add(lives: { userId: string; events: OracleEvent[]; traits?: Record<string, unknown> }[]) {
-  const events = lives.flatMap(({ userId, events, traits }) => [
+async function add(lives: Added[]) {
+  const events = lives.flatMap(({ userId, events, traits, statements = [] }) => [
+    ...statements.map(({ id, ...rest }) =>
+      normalEvent({
+        ...{ userId, type: 'identify', name: '', messageId: id, ...rest },
+        properties: JSON.stringify(rest.traits),
+      }),
+    ),
     ...(traits === undefined
       ? []
-      : [normalEvent({ userId, type: 'identify', name: '', time: START - 48 * HOUR, traits })]),
+      : [
+          normalEvent({
+            ...{ userId, type: 'identify', name: '', time: START - 48 * HOUR, traits },
+            properties: JSON.stringify(traits),
+          }),
+        ]),
     ...events.map(({ value, properties, ...event }) =>
       normalEvent({
         ...event,
@@ -154,8 +195,17 @@ test('forty segments at once are what the plain meaning of their rules says, fro
 test('late events count at their own time at once', async () => {
   const late = fc.sample(life, { seed: seed + 1, numRuns: 8 })
   const touched = [...people].slice(0, 8)
-  await add(touched.map(([, person], i) => ({ userId: person.userId, events: late[i] ?? [] })))
-  for (const [i, [, person]] of touched.entries()) person.events = [...person.events, ...(late[i] ?? [])]
+  const said = fc.sample(statements, { seed: seed + 4, numRuns: 8 })
+  await add(
+    touched.map(([, { userId, statements = [] }], i) => ({
+      ...{ userId, events: late[i] ?? [] },
+      statements: (said[i] ?? []).map((one, at) => ({ ...one, id: idOf(userId, statements.length + at) })),
+    })),
+  )
+  for (const [i, [, person]] of touched.entries()) {
+    person.events = [...person.events, ...(late[i] ?? [])]
+    Object.assign(person, told([...(person.statements ?? []), ...(said[i] ?? [])]))
+  }
   await pass(
     touched.map(([profileId]) => profileId),
     'late',
