@@ -11,8 +11,8 @@ export type TraitCall = { traits: Traits; timeMs: number; messageId: string }
 type Said = { timeMs: number; messageId: string; value: unknown }
 
 /**
- * The state after more calls. `earlier` = all calls of the person that are kept, needed only where `needsEarlier` says so, and
- * may contain `calls`. Without it the cost is that of the traits the calls name.
+ * The state after more calls. `earlier` = all calls of the person that are kept, needed only where `needsEarlier` says so; they
+ * may contain `calls`. Without them the cost is that of the traits the calls name.
  */
 export function withCalls(stored: TraitState, calls: TraitCall[], earlier: TraitCall[] = []): TraitState {
   const state = calls.reduce(
@@ -46,8 +46,7 @@ function sinceInOrder(
   const time = Object.hasOwn(stored.times, name) ? stored.times[name] : undefined
   if (time === undefined) return call.timeMs
   if (call.timeMs <= time[0]) return undefined
-  const before = Object.hasOwn(stored.traits, name) ? stored.traits[name] : null
-  return isSame(call.traits[name] ?? null, before ?? null) ? (time[2] ?? time[0]) : call.timeMs
+  return isSame(call.traits[name] ?? null, valueNow(stored, name)) ? (time[2] ?? time[0]) : call.timeMs
 }
 
 function isSame(a: unknown, b: unknown): boolean {
@@ -55,26 +54,32 @@ function isSame(a: unknown, b: unknown): boolean {
 }
 
 /**
- * Whether a call is older than what is stored and may break or lengthen the time for which it has been so: then it has to be
- * seen among all the others.
+ * Whether a call is older than what is stored and may break or lengthen the time for which it has been so. It has to be seen
+ * among all the others then, also those before it: at its own instant it may take the place of one that parted two times.
  */
 export function needsEarlier(stored: TraitState, calls: TraitCall[]): boolean {
   return calls.some(({ traits, timeMs }) =>
-    Object.entries(traits).some(([name, value]) => {
-      const time = Object.hasOwn(stored.times, name) ? stored.times[name] : undefined
-      if (time === undefined || timeMs > time[0]) return false
-      const [newest] = storedOf(stored, name)
-      const sinceMs = time[2] ?? time[0]
-      return isSame(value ?? null, newest?.value) ? timeMs < sinceMs : timeMs >= sinceMs
-    }),
+    Object.entries(traits).some(([name, value]) => canMatter(stored, name, value, timeMs)),
   )
 }
 
+function canMatter(stored: TraitState, name: string, value: unknown, timeMs: number): boolean {
+  const time = Object.hasOwn(stored.times, name) ? stored.times[name] : undefined
+  if (time === undefined || timeMs > time[0]) return false
+  const sinceMs = time[2] ?? time[0]
+  return isSame(value ?? null, valueNow(stored, name)) ? timeMs < sinceMs : timeMs >= sinceMs
+}
+
+function valueNow({ traits }: TraitState, name: string): unknown {
+  return Object.hasOwn(traits, name) ? (traits[name] ?? null) : null
+}
+
 /** What is remembered: the newest that was said, and the first that said the same. */
-function storedOf({ traits, times }: TraitState, name: string): Said[] {
-  if (!Object.hasOwn(times, name)) return []
-  const [timeMs, messageId, sinceMs] = times[name] ?? [0, '']
-  const value = Object.hasOwn(traits, name) ? (traits[name] ?? null) : null
+function storedOf(stored: TraitState, name: string): Said[] {
+  const time = Object.hasOwn(stored.times, name) ? stored.times[name] : undefined
+  if (time === undefined) return []
+  const [timeMs, messageId, sinceMs] = time
+  const value = valueNow(stored, name)
   const newest = { timeMs, messageId, value }
   return sinceMs === undefined ? [newest] : [newest, { timeMs: sinceMs, messageId: '', value }]
 }

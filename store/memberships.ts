@@ -82,9 +82,9 @@ export async function readProfileStates(
     sinceOf.length === 0
       ? tx`'{}'::jsonb`
       : tx`(
-          select coalesce(jsonb_object_agg(key, coalesce(said -> 2, said -> 0)), '{}')
-          from jsonb_each(p.trait_times) as entry (key, said)
-          where key = any(${textArray(sinceOf)}::text[]))`
+          select coalesce(jsonb_object_agg(name, coalesce(p.trait_times -> name -> 2, p.trait_times -> name -> 0)), '{}')
+          from unnest(${textArray(sinceOf)}::text[]) as asked (name)
+          where p.trait_times ? name)`
   const rows = await tx<
     {
       profile_id: number

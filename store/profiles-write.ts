@@ -2,7 +2,7 @@
 // store/profiles.ts.
 import type { Session } from '../domain/sessions.ts'
 import type { TraitCall } from '../domain/trait-since.ts'
-import type { TraitState, Traits } from '../domain/traits.ts'
+import type { TraitState } from '../domain/traits.ts'
 import { intArray, textArray } from './arrays.ts'
 import type { Transaction } from './sql.ts'
 
@@ -92,30 +92,25 @@ export async function readTraits(tx: Transaction, profileIds: number[]): Promise
 }
 
 /**
- * All identify calls of these profiles that name one of `traits`, by profile, also those of this transaction. `eventIds` = the
- * numbers of identify. Uses the events' key.
+ * All identify calls of these profiles, also those of this transaction. `eventIds` = the numbers of identify. An aggregate inside: always one look into the events' key a profile, also without statistics.
  */
 export async function readTraitCalls(
   tx: Transaction,
   profileIds: number[],
-  { eventIds, traits }: { eventIds: number[]; traits: string[] },
+  eventIds: number[],
 ): Promise<Map<number, TraitCall[]>> {
-  const rows = await tx<{ profile_id: number; time: Date; message_id: string; properties: Traits }[]>`
-    select ids.profile_id, e.time, e.message_id, e.properties
+  const rows = await tx<{ profile_id: number; calls: TraitCall[] }[]>`
+    select ids.profile_id, found.calls
     from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
     cross join lateral (
-      select time, message_id, properties from events
-      where profile_id = ids.profile_id and bucket = (ids.profile_id & 1023)
-        and event_id = any(${intArray(eventIds)}::smallint[])
-        and properties ?| ${textArray(traits)}::text[]
-    ) e`
-  return Map.groupBy(
-    rows.map((row) => ({
-      profileId: row.profile_id,
-      ...{ traits: row.properties, timeMs: row.time.getTime(), messageId: row.message_id },
-    })),
-    ({ profileId }) => profileId,
-  )
+      select json_agg(json_build_object(
+        'traits', e.properties, 'timeMs', round(date_part('epoch', e.time) * 1000)::bigint, 'messageId', e.message_id)) as calls
+      from events e
+      where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
+        and e.event_id = any(${intArray(eventIds)}::smallint[])
+    ) found
+    where found.calls is not null`
+  return new Map(rows.map((row) => [row.profile_id, row.calls]))
 }
 
 export async function writeTraits(tx: Transaction, states: Map<number, TraitState>): Promise<void> {

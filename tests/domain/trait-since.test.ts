@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { needsEarlier, type TraitCall, withCalls } from '../../domain/trait-since.ts'
 import type { TraitState } from '../../domain/traits.ts'
-import { keepCalls, plainSince, sinceOf } from '../support/told-traits.ts'
+import { keepCalls, plainSince, seenBeside, sinceOf } from '../support/told-traits.ts'
 
 const NONE: TraitState = { traits: {}, times: {} }
 
@@ -52,7 +52,7 @@ describe('in any order of arrival, in groups of any size', () => {
         let from = 0
         for (const size of sizes) {
           const group = order.slice(from, from + size)
-          const earlier = needsEarlier(stored, group) ? order.slice(0, from + size) : []
+          const earlier = seenBeside(stored, group, order.slice(0, from + size))
           looked += earlier.length > 0 ? 1 : 0
           stored = withCalls(stored, group, earlier)
           from += size
@@ -71,7 +71,7 @@ describe('in any order of arrival, in groups of any size', () => {
       fc.property(calls, fc.nat(), (list, at) => {
         const stored = keepCalls(list)
         const again = list.slice(at % (list.length + 1))
-        expect(withCalls(stored, again, needsEarlier(stored, again) ? list : [])).toEqual(stored)
+        expect(withCalls(stored, again, seenBeside(stored, again, list))).toEqual(stored)
       }),
     )
   })
@@ -97,6 +97,14 @@ test('in order, the earlier calls are never asked for; late, only when they can 
   expect(needsEarlier(gold, [call(15, 'gold'), call(5, 'free')])).toBe(false)
   expect(needsEarlier(gold, [call(15, 'free')])).toBe(true)
   expect(needsEarlier(gold, [call(5, 'gold')])).toBe(true)
+})
+
+test('a late call that takes the place of another at its instant joins what was before and after it', () => {
+  const parted = [call(1, 'gold', 'm1'), call(5, 'free', 'm2'), call(9, 'gold', 'm4')]
+  const stored = keepCalls(parted)
+  expect(since(stored)).toBe(9)
+  const joining = call(5, 'gold', 'm3')
+  expect(since(withCalls(stored, [joining], seenBeside(stored, [joining], [...parted, joining])))).toBe(1)
 })
 
 test('of a trait that was stated before this was kept, time counts from the newest call, and from then on goes on', () => {

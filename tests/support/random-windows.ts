@@ -88,6 +88,12 @@ export const events: fc.Arbitrary<Events> = fc
   .record({ call: fc.constantFrom(...CALLS), where: fc.option(filters, { nil: undefined, freq: 3 }) })
   .map(({ call, where }) => ({ ...call, ...(where === undefined ? {} : { where }) }))
 
+/** Mostly one that there is. */
+const anchor: fc.Arbitrary<Events> = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(...CALLS.filter(({ event }) => event !== 'Never')) },
+  { weight: 1, arbitrary: events },
+)
+
 const plainWindow: fc.Arbitrary<Window> = fc.oneof(
   { weight: 4, arbitrary: span.map((last) => ({ k: 'rolling' as const, last })) },
   {
@@ -123,15 +129,15 @@ const plainWindow: fc.Arbitrary<Window> = fc.oneof(
       })),
   },
   {
-    weight: 2,
+    weight: 4,
     arbitrary: fc
-      .record({ events, pick: fc.constantFrom('first' as const, 'last' as const) })
+      .record({ events: anchor, pick: fc.constantFrom('first' as const, 'last' as const) })
       .map(({ events, pick }) => ({ k: 'since' as const, anchor: { ...events, pick } })),
   },
 )
 
-const timeOfDay = fc.constantFrom('00:00', '01:00', '02:30', '09:00', '12:00', '13:30', '23:00')
-const clock: fc.Arbitrary<Clock> = fc
+const timeOfDay = fc.constantFrom('00:00', '02:30', '06:00', '09:00', '12:00', '15:00', '23:00')
+export const clock: fc.Arbitrary<Clock> = fc
   .record(
     {
       dow: fc.subarray([...WEEKDAYS], { minLength: 3 }),
@@ -147,6 +153,10 @@ const clock: fc.Arbitrary<Clock> = fc
     ...(tz === undefined ? {} : { tz }),
   }))
 
-export const window: fc.Arbitrary<Window> = fc
-  .record({ plain: plainWindow, clock: fc.option(clock, { nil: undefined, freq: 3 }) })
-  .map(({ plain, clock }) => (clock === undefined ? plain : { ...plain, clock }))
+export const window: fc.Arbitrary<Window> = fc.oneof(
+  { weight: 3, arbitrary: plainWindow },
+  {
+    weight: 1,
+    arbitrary: fc.record({ plain: plainWindow, clock }).map(({ plain, clock }) => ({ ...plain, clock })),
+  },
+)

@@ -12,12 +12,16 @@ export function callsOf(statements: OracleStatement[]): TraitCall[] {
   }))
 }
 
+/** Of all calls that are kept those that persist reads beside a group. */
+export function seenBeside(stored: TraitState, group: TraitCall[], kept: TraitCall[]): TraitCall[] {
+  return needsEarlier(stored, group) ? kept : []
+}
+
 /** One call after the other, as persist keeps them. */
 export function keepCalls(calls: TraitCall[]): TraitState {
   const empty: TraitState = { traits: {}, times: {} }
   return calls.reduce((stored, call, i) => {
-    const earlier = needsEarlier(stored, [call]) ? calls.slice(0, i + 1) : []
-    return withCalls(stored, [call], earlier)
+    return withCalls(stored, [call], seenBeside(stored, [call], calls.slice(0, i + 1)))
   }, empty)
 }
 

@@ -58,7 +58,7 @@ export async function derive(tx: Transaction, fresh: EventRow[]): Promise<void> 
 
 const NO_TRAITS: TraitState = { traits: {}, times: {} }
 
-/** Only of those with a call that came out of its order all earlier calls are read. */
+/** Only of those with a call that came out of its order the others are read. */
 async function applyTraits(
   tx: Transaction,
   identifies: Map<number, TraitCall[]>,
@@ -66,10 +66,10 @@ async function applyTraits(
 ): Promise<void> {
   if (identifies.size === 0) return
   const stored = await readTraits(tx, [...identifies.keys()])
-  const late = [...identifies].filter(([id, calls]) => needsEarlier(stored.get(id) ?? NO_TRAITS, calls))
-  const traits = [...new Set(late.flatMap(([, calls]) => calls.flatMap((call) => Object.keys(call.traits))))]
-  const lateIds = late.map(([profileId]) => profileId)
-  const earlier = late.length === 0 ? undefined : await readTraitCalls(tx, lateIds, { eventIds, traits })
+  const late = [...identifies].flatMap(([profileId, calls]) =>
+    needsEarlier(stored.get(profileId) ?? NO_TRAITS, calls) ? [profileId] : [],
+  )
+  const earlier = late.length === 0 ? undefined : await readTraitCalls(tx, late, eventIds)
   const merged = new Map<number, TraitState>()
   for (const [profileId, calls] of identifies)
     merged.set(profileId, withCalls(stored.get(profileId) ?? NO_TRAITS, calls, earlier?.get(profileId)))

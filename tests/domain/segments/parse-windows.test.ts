@@ -1,5 +1,6 @@
 // Mistakes in windows, clocks, anchors, patterns and times are refused with their path, a reason and what was perhaps meant.
 import { expect, test } from 'vitest'
+import { askedBy } from '../../../domain/segments/asked.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
 import { MillraceError } from '../../../runtime/errors.ts'
@@ -76,4 +77,13 @@ test('conditions on other days read other events of the same name, those on the 
   // The anchor is looked for in all of somebody's life, so the input has no limit; it is the same events, and shared.
   expect(anchor).toBeUndefined()
   expect(inputsOf(count, since({ event: 'Viewed', pick: 'first' }))[0]).not.toHaveProperty('lastMs')
+})
+
+test('a rule asks for the events that a window begins with, and for identify where somebody is what they say', () => {
+  const asked = (match: unknown) =>
+    askedBy(compileRule(parseRule({ match }))).map(({ type, event }) => `${type} ${event}`)
+  expect(asked(since({ event: 'Joined', pick: 'first' }))).toEqual(['track Joined', 'track Viewed'])
+  expect(asked(on({ dow: ['fri'], tz: 'Asia/Tokyo' }))).toEqual(['track Viewed'])
+  expect(asked(on({ dow: ['fri'], tz: { trait: 'zone' } }))).toEqual(['track Viewed', 'identify '])
+  expect(asked(dwell)).toEqual(['identify '])
 })

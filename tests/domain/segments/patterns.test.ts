@@ -142,6 +142,6 @@ describe('a pattern is refused', () => {
       }),
       { numRuns: 1000 },
     )
-    expect(taken).toBeGreaterThan(50)
+    expect(taken).toBeGreaterThan(10)
   })
 })
