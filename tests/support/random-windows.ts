@@ -146,7 +146,7 @@ export const clock: fc.Arbitrary<Clock> = fc
     },
     { requiredKeys: [] },
   )
-  .filter(({ dow, hours }) => (dow ?? hours) !== undefined && hours?.from !== hours?.to)
+  .filter(({ dow, hours }) => (hours === undefined ? dow !== undefined : hours.from !== hours.to))
   .map(({ dow, hours, tz }) => ({
     ...(dow === undefined ? {} : { dow }),
     ...(hours === undefined ? {} : { hours }),

@@ -6,7 +6,7 @@ import { decide, factsFor } from '../../../domain/segments/decide.ts'
 import { indexEvents, type Occurrence } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
-import { COMPARISONS, type RuleNode, type Window } from '../../../schema/rule.ts'
+import { type Clock, COMPARISONS, type RuleNode, type Window } from '../../../schema/rule.ts'
 import { DAYS, HOUR, life, START, statements } from '../../support/random-lives.ts'
 import { clock, span } from '../../support/random-windows.ts'
 import { isMember } from '../../support/segment-oracle.ts'
@@ -25,7 +25,15 @@ const plain: fc.Arbitrary<Window> = fc.oneof(
   span.map((last): Window => ({ k: 'rolling', last })),
 )
 const since = plain.filter(({ k }) => k === 'since')
-const onClock = fc.record({ plain, clock }).map(({ plain, clock }): Window => ({ ...plain, clock }))
+/** Few hours, so that an event at their end makes a difference. */
+const shortClock: fc.Arbitrary<Clock> = fc.integer({ min: 2, max: 24 }).map((hour) => {
+  const time = (of: number) => `${String(of).padStart(2, '0')}:00`
+  return { hours: { from: time(hour - 2), to: time(hour) } }
+})
+const onClock = fc.oneof(
+  fc.record({ plain, clock }).map(({ plain, clock }): Window => ({ ...plain, clock })),
+  shortClock.map((clock): Window => ({ k: 'lifetime', clock })),
+)
 
 const counted = (window: fc.Arbitrary<Window>): fc.Arbitrary<RuleNode> =>
   fc
