@@ -107,7 +107,7 @@ test.each<[string, fc.Arbitrary<RuleNode>]>([
       ),
       { numRuns: Number(process.env.MILLRACE_RUNS ?? 600) },
     )
-    expect(changes).toBeGreaterThan(50)
+    expect(changes).toBeGreaterThan(10)
   },
   120_000,
 )
