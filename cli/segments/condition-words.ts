@@ -13,6 +13,8 @@ const OPERATORS: Record<TraitOp, string> = {
   contains: 'contains',
   startsWith: 'starts with',
   endsWith: 'ends with',
+  like: 'is like',
+  matches: 'matches',
   in: 'is one of',
   anyOf: 'has any of',
   allOf: 'has all of',

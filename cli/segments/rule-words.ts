@@ -51,6 +51,8 @@ function leafWords(node: LeafNode): string {
   switch (node.k) {
     case 'trait':
       return `trait ${node.path} ${operatorWords(node.op, node.value)}${node.orMissing ? ' or is missing' : ''}`
+    case 'dwell':
+      return `trait ${node.path} has been ${JSON.stringify(node.value)} for ${node.for}`
     case 'date':
       return `date ${node.path} ${dateWords(node.op, node.value)}`
     case 'anniversary':
@@ -129,7 +131,7 @@ function placeWords({ circle, box, countries }: Extract<LeafNode, { k: 'geo' }>)
 
 function sequenceWords({ steps, none, anchor, min, window }: Extract<LeafNode, { k: 'seq' }>): string {
   const least = min === undefined ? '' : ` at least ${min} times`
-  const which = anchor === undefined || anchor === 'any' ? '' : ` (the ${anchor})`
+  const which = anchor === undefined || anchor === 'any' ? '' : ` (the ${typeof anchor === 'object' ? `${anchor.kth}.` : anchor})`
   const taken = steps.map((step, i) => {
     const words = `${eventWords(step)}${i === 0 ? `${which}${least}` : ''}`
     return `${words}${withinWords(step)}`

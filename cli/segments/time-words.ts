@@ -17,6 +17,17 @@ function unit(index: number, count: string): string {
 
 /** `in the last 30 days`, `last month (Europe/Berlin)`, `ever`. */
 export function windowWords(window: Window): string {
+  return `${plainWords(window)}${clockWords(window.clock)}`
+}
+
+function clockWords(clock: Window['clock']): string {
+  if (clock === undefined) return ''
+  const days = clock.dow === undefined ? '' : ` on ${clock.dow.join(', ')}`
+  const hours = clock.hours === undefined ? '' : ` from ${clock.hours.from} to ${clock.hours.to}`
+  return `${days}${hours}${zoneWords(clock.tz)}`
+}
+
+function plainWords(window: Window): string {
   switch (window.k) {
     case 'rolling':
       return `in the last ${durationWords(window.last)}`
@@ -26,6 +37,8 @@ export function windowWords(window: Window): string {
       return `after ${window.from} up to ${window.to}`
     case 'lifetime':
       return 'ever'
+    case 'since':
+      return `since the ${window.anchor.pick} ${window.anchor.event || window.anchor.type}`
     case 'calendar':
       return `${calendarWords(window)}${zoneWords(window.tz)}`
   }

@@ -24,7 +24,7 @@ const rule: RuleNode = {
 const at = (path: string, k: string, holds: boolean, changesAt: string | null = null) => ({
   ...{ path: `rule.match${path}`, k, holds, changesAt },
 })
-const nothing = { value: null, missing: null, events: 0, newest: [] }
+const nothing = { words: '', value: null, missing: null, events: 0, newest: [] }
 const explanation: Explanation = {
   ...{ segment: 's', version: 1, asOf: T(29), member: false, holds: false, changesAt: null },
   groups: [at('', 'all', false), at('.of[2]', 'not', true), at('.of[3]', 'any', false)],
@@ -67,7 +67,7 @@ test.each([
     ...{ k: 'agg', ...orders, agg: 'sum', prop: 'revenue', op: 'gt', value: 100, currency },
     ...(unit === undefined ? {} : { unit }),
   }
-  const condition = { ...at('', 'agg', true), value, missing: null, events: 1, newest: [] }
+  const condition = { ...at('', 'agg', true), words: '', value, missing: null, events: 1, newest: [] }
   const one = { ...explanation, groups: [], conditions: [condition] }
   expect(explanationTree(one, { rule: node, colours: false })).toContain(`found ${text} in 1 event\n`)
 })
