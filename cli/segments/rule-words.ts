@@ -131,7 +131,10 @@ function placeWords({ circle, box, countries }: Extract<LeafNode, { k: 'geo' }>)
 
 function sequenceWords({ steps, none, anchor, min, window }: Extract<LeafNode, { k: 'seq' }>): string {
   const least = min === undefined ? '' : ` at least ${min} times`
-  const which = anchor === undefined || anchor === 'any' ? '' : ` (the ${typeof anchor === 'object' ? `${anchor.kth}.` : anchor})`
+  const which =
+    anchor === undefined || anchor === 'any'
+      ? ''
+      : ` (the ${typeof anchor === 'object' ? `${anchor.kth}.` : anchor})`
   const taken = steps.map((step, i) => {
     const words = `${eventWords(step)}${i === 0 ? `${which}${least}` : ''}`
     return `${words}${withinWords(step)}`

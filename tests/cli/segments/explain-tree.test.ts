@@ -29,8 +29,15 @@ const explanation: Explanation = {
   ...{ segment: 's', version: 1, asOf: T(29), member: false, holds: false, changesAt: null },
   groups: [at('', 'all', false), at('.of[2]', 'not', true), at('.of[3]', 'any', false)],
   conditions: [
-    { ...at('.of[0]', 'agg', false), value: '9050', missing: '950', events: 2, newest: [T(28), T(27)] },
-    { ...at('.of[1]', 'agg', false, T(30)), value: '2', missing: '1', events: 2, newest: [T(28)] },
+    {
+      ...at('.of[0]', 'agg', false),
+      value: '9050',
+      words: '',
+      missing: '950',
+      events: 2,
+      newest: [T(28), T(27)],
+    },
+    { ...at('.of[1]', 'agg', false, T(30)), value: '2', words: '', missing: '1', events: 2, newest: [T(28)] },
     { ...at('.of[2].of', 'trait', false), ...nothing },
     { ...at('.of[3].of[0]', 'list', false), ...nothing, value: 'staff' },
     { ...at('.of[3].of[1]', 'absence', false), ...nothing, value: 1, events: 1, newest: [T(28)] },
