@@ -46,6 +46,8 @@ function askedBy(leaf: Leaf): Pick<ChangeMetric, 'op' | 'threshold'> {
     case 'absence':
     case 'seq':
       return {}
+    case 'dwell':
+      return { threshold: leaf.for }
   }
 }
 

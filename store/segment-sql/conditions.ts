@@ -2,7 +2,7 @@
 // `missing` alone. True, false, or null for false: whoever negates it has to say so.
 import type { Comparison, Scalar, TraitOp } from '../../schema/rule.ts'
 import type { Queryable } from '../sql.ts'
-import type { Fragment } from './scope.ts'
+import { type Fragment, unsupported } from './scope.ts'
 
 export type Condition = { op: TraitOp; value?: Scalar | Scalar[] }
 
@@ -80,6 +80,10 @@ function fitsScalar(sql: Queryable, found: Fragment, op: TraitOp, wanted: Scalar
       return sql`starts_with(${text}, ${asked}::text)`
     case 'endsWith':
       return sql`right(${text}, char_length(${asked}::text)) = ${asked}::text`
+    case 'like':
+      return sql`${text} like ${likeOf(asked)}::text`
+    case 'matches':
+      throw unsupported('"matches"')
     case 'gt':
     case 'gte':
     case 'lt':
@@ -92,6 +96,16 @@ function fitsScalar(sql: Queryable, found: Fragment, op: TraitOp, wanted: Scalar
     default:
       return sql`false`
   }
+}
+
+/** A pattern with * and ? as SQL has it, with % and _; both take what follows a backslash for itself. */
+function likeOf(pattern: string): string {
+  return pattern.replace(/\\.|[*?%_]/gsu, (part) => {
+    if (part === '*') return '%'
+    if (part === '?') return '_'
+    if (part === '%' || part === '_') return `\\${part}`
+    return part === '\\\\' ? part : part.slice(1)
+  })
 }
 
 /**

@@ -32,7 +32,7 @@ export function property(sql: Scope['sql'], prop: string): Fragment {
 }
 
 function isOneIn(scope: Scope, node: Events, window: Window): Fragment {
-  return scope.sql`${isOne(scope, node)} and ${isInWindow(scope, window)}`
+  return scope.sql`${isOne(scope, node)} and ${isInWindow(scope, window, (anchor) => isOne(scope, anchor))}`
 }
 
 export function aggregateHolds(scope: Scope, node: AggNode): Fragment {

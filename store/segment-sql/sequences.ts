@@ -22,7 +22,7 @@ export function sequenceHolds(scope: Scope, node: SequenceNode): Fragment {
     (before, step) => sql`(
       select distinct e.time, r.shared
       from ${before} r
-      join events e on ${isOne(scope, step)} and ${isInWindow(scope, node.window)} and e.time > r.time
+      join events e on ${isOne(scope, step)} and ${isInWindow(scope, node.window, (anchor) => isOne(scope, anchor))} and e.time > r.time
         ${step.within === undefined ? sql`` : sql`and e.time <= r.time + ${lengthOf(scope, step.within)}`}
         ${both(isSame(step.same))}
     )`,
@@ -54,18 +54,21 @@ function starts(
     shared.map((prop) => property(sql, prop)),
     sql`,`,
   )
+  const kth = typeof anchor === 'object' ? anchor.kth : 1
   const isAnchor = {
     any: sql`true`,
     first: sql`s.time = s.first`,
     latest: sql`s.time = s.latest`,
-  }[anchor]
+    kth: sql`s.time = s.kth`,
+  }[typeof anchor === 'object' ? 'kth' : anchor]
   return sql`(
     select distinct s.time, s.shared
     from (
       select e.time, jsonb_build_array(${values}) as shared,
-        min(e.time) over () as first, max(e.time) over () as latest, count(*) over () as found
+        min(e.time) over () as first, max(e.time) over () as latest, count(*) over () as found,
+        nth_value(e.time, ${kth}::int) over (order by e.time rows between unbounded preceding and unbounded following) as kth
       from events e
-      where ${isOne(scope, first)} and ${isInWindow(scope, window)}
+      where ${isOne(scope, first)} and ${isInWindow(scope, window, (anchor) => isOne(scope, anchor))}
     ) s
     where s.found >= ${min}::int and ${isAnchor}
   )`

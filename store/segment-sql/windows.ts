@@ -1,6 +1,6 @@
 // Which times a window of a rule has, as a condition on the event `e` seen from the instant `p.at`; durations, and the zones
 // that calendar windows and anniversaries go by. Postgres reads durations, and has its own time zones.
-import { WEEKDAYS, type Window, type Zone } from '../../schema/rule.ts'
+import { type Clock, WEEKDAYS, type Window, type Zone } from '../../schema/rule.ts'
 import { textOf } from './conditions.ts'
 import { type Fragment, type Scope, unsupported } from './scope.ts'
 import { traitAt } from './trait-values.ts'
@@ -10,8 +10,37 @@ export function lengthOf({ sql }: Scope, duration: string): Fragment {
   return sql`(extract(epoch from ${duration}::interval)::double precision * interval '1 second')`
 }
 
+/** What is asked of an event besides: the condition on `e` of an event name, as events.ts writes it. */
+type IsOne = (events: Extract<Window, { k: 'since' }>['anchor']) => Fragment
+
 /** Together with `e.time <= p.at`, which holds of every event that is asked for. */
-export function isInWindow(scope: Scope, window: Window): Fragment {
+export function isInWindow(scope: Scope, window: Window, isOne: IsOne): Fragment {
+  const { sql } = scope
+  const { clock } = window
+  const times = isInTimes(scope, window, isOne)
+  if (clock === undefined) return times
+  return sql`(${times} and ${isOnClock(scope, clock, clock.tz ?? (window.k === 'calendar' ? window.tz : undefined))})`
+}
+
+/** By the local clock; hours that go over midnight go with the day that they are in. */
+function isOnClock(scope: Scope, { dow, hours }: Clock, zone: Zone | undefined): Fragment {
+  const { sql } = scope
+  const local = sql`(e.time at time zone ${zoneOf(scope, zone)})`
+  const day =
+    dow === undefined
+      ? sql`true`
+      : sql`extract(isodow from ${local}) in ${sql(dow.map((one) => WEEKDAYS.indexOf(one) + 1))}`
+  if (hours === undefined) return day
+  const minute = sql`(extract(hour from ${local})::int * 60 + extract(minute from ${local})::int)`
+  const [from, to] = [hours.from, hours.to].map((time) => {
+    const [hour, past] = time.split(':').map(Number)
+    return (hour ?? 0) * 60 + (past ?? 0)
+  })
+  const word = (from ?? 0) < (to ?? 0) ? sql`and` : sql`or`
+  return sql`${day} and (${minute} >= ${from ?? 0}::int ${word} ${minute} < ${to ?? 0}::int)`
+}
+
+function isInTimes(scope: Scope, window: Window, isOne: IsOne): Fragment {
   const { sql } = scope
   switch (window.k) {
     case 'lifetime':
@@ -26,8 +55,11 @@ export function isInWindow(scope: Scope, window: Window): Fragment {
       const { offset = 0, count = 1 } = window
       return sql`e.time >= ${unitStart(scope, window, offset - count + 1)} and e.time < ${unitStart(scope, window, offset + 1)}`
     }
-    default:
-      throw unsupported('this window')
+    case 'since': {
+      // The inner `e` is the anchor.
+      const time = window.anchor.pick === 'first' ? sql`min(e.time)` : sql`max(e.time)`
+      return sql`e.time > (select ${time} from events e where ${isOne(window.anchor)})`
+    }
   }
 }
 

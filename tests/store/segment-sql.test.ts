@@ -42,7 +42,7 @@ async function isTrue(match: RuleNode, traits: Record<string, unknown> = {}, atM
 }
 
 /** Leaves that no statement can say. */
-const NOT_IN_SQL: string[] = []
+const NOT_IN_SQL: string[] = ['dwell']
 
 test('SQL knows every leaf of the language but those that are listed here', async () => {
   const schema: { $defs: { Node: { anyOf: { properties: { k: { const: string } } }[] } } } = JSON.parse(

@@ -17,7 +17,7 @@ const bought = (time: number): Occurrence => ({ ...viewed(time), name: 'Bought' 
 
 function decided(match: unknown, events: Occurrence[], atMs: number, traits: Record<string, unknown> = {}) {
   const plan = compileRule(parseRule({ match }))
-  const person = { profileId: 7, traits, firstMs: 0, lists: new Set<string>() }
+  const person = { profileId: 7, traits, firstMs: 0, lists: new Set<string>(), traitSince: {} }
   const sorted = [...events].sort((a, b) => a.time - b.time)
   return decide(plan, factsFor(plan, { ...person, events: indexEvents(sorted) }, new Map()), atMs)
 }

@@ -25,7 +25,13 @@ const occurrenceOf = ({ type, name, time, value, currency, properties }: OracleE
 function asked(match: RuleNode, events: OracleEvent[], known: Record<string, unknown>, atMs: number) {
   const plan = compileRule(parseRule({ match }))
   const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
-  const person = { profileId: 7, traits: known, firstMs: START - 48 * HOUR, lists: new Set<string>() }
+  const person = {
+    profileId: 7,
+    traits: known,
+    firstMs: START - 48 * HOUR,
+    lists: new Set<string>(),
+    traitSince: {},
+  }
   const facts = factsFor(plan, { ...person, events: indexEvents(sorted) }, new Map())
   return { holds: decide(plan, facts, atMs).holds, metrics: metricsOf(plan, facts, atMs) }
 }
