@@ -261,6 +261,11 @@ test('an upload whose people were not all handed on is found by the sweep', asyn
   await upload('swept', 'p-1\n')
   await make('of-swept', inList('swept'))
   await isSettled('of-swept', 'p-1')
+  // Else the end of that run begins the next one by itself.
+  await waitFor(
+    async () =>
+      (await world.sql`select 1 from segment_runs where state in ('waiting', 'running')`).length === 0,
+  )
   const changed = await replaceList(world.sql, 'swept', pieces())
   expect(changed).toMatchObject({ isChanged: true, runId: expect.any(Number), list: { version: 2 } })
   expect(await sweep(scheduleDeps(world, Date.now()), NEVER)).toMatchObject({ chunks: 1 })

@@ -15,6 +15,7 @@ import { createSegmentCatalog } from '../../../workers/live-segments.ts'
 import { persistPool } from '../../../workers/persist/pool.ts'
 import { runPass } from '../../../workers/segment/pass.ts'
 import { breakpoints } from '../../support/breakpoints.ts'
+import { engineSays } from '../../support/engine-says.ts'
 import { normalBatch, normalEvent } from '../../support/factory.ts'
 import { inPieces } from '../../support/list-pieces.ts'
 import { HOUR, LISTS, life, lists, START, traits } from '../../support/random-lives.ts'
@@ -167,17 +168,6 @@ async function runTimers(until: number) {
   clock.set(until)
 }
 
-/** What the engine has written, as an answer for any instant since a time. */
-async function engineSays(): Promise<(segmentId: number, profileId: number, atMs: number) => boolean> {
-  const rows = await world.sql<{ segment_id: number; profile_id: number; op: string; effective_at: Date }[]>`
-    select segment_id, profile_id, op, effective_at from membership_changes order by change_id`
-  const changes = Map.groupBy(rows, (row) => `${row.segment_id}/${row.profile_id}`)
-  return (segmentId, profileId, atMs) => {
-    const of = changes.get(`${segmentId}/${profileId}`) ?? []
-    return of.findLast((row) => row.effective_at.getTime() <= atMs)?.op === 'enter'
-  }
-}
-
 type Scope = { from: number; to: number; whom: (rule: number) => number[]; engine: boolean }
 
 let decided = 0
@@ -185,7 +175,7 @@ let refused = 0
 
 /** All evaluators, at every instant from `from` to `to`; without the engine at such instants of each person's own day. */
 async function expectAgreement({ from, to, whom, engine }: Scope): Promise<number> {
-  const says = engine ? await engineSays() : undefined
+  const says = engine ? await engineSays(world.sql) : undefined
   let yes = 0
   for (const [i, { segmentId, rule }] of segments.entries()) {
     const asks = whom(i).flatMap((profileId) => {
