@@ -38,6 +38,13 @@ const SLICE = 200
 /** A defect that makes thousands wrong is told by the counter; so many rows are enough to find it by. */
 const MAX_ROWS_A_RUN = 100
 
+/** So that the first drift of a segment is an increase too, also when it was made after the last run. */
+export async function beginDriftAtZero({ sql, clock, config, metrics }: ScheduleDeps): Promise<void> {
+  if (config.driftPeoplePerMillion === 0) return
+  const rules = await liveRules(sql, clock.now())
+  beginAtZero(metrics.segmentDrift, { segment: rules.map((one) => one.slug) })
+}
+
 export async function checkDrift(
   deps: ScheduleDeps,
   signal: AbortSignal,

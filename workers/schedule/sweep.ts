@@ -17,6 +17,7 @@ import { mostShards } from '../../store/shard-map.ts'
 import type { Sql } from '../../store/sql.ts'
 import { recordDeadJobs } from '../dead-jobs.ts'
 import type { ScheduleDeps } from './deps.ts'
+import { beginDriftAtZero } from './drift.ts'
 import { onEveryServer } from './every-server.ts'
 import { fillArchiveGaps } from './gaps.ts'
 
@@ -45,6 +46,7 @@ export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Co
     archived: await part(fillArchiveGaps(deps, signal)),
     resharded: await part(moveJobsOfRetiredShards(deps)),
   }
+  await part(beginDriftAtZero(deps).then(() => 0))
   if (deps.servers.all.length > 1) await part(forgetDecisions(deps.servers).then(() => 0))
   if (failures.length > 0) throw failures[0]
   return counts
