@@ -79,7 +79,12 @@ test('message ids, resolved failures, answered requests and old runs go with the
   await world.sql`
     insert into schedule_runs (task, started_at, finished_at, outcome)
     values ('sweep', ${days(3)}, ${days(3)}, 'done'), ('retention', ${days(3)}, ${days(3)}, 'done'), ('retention', ${days(91)}, ${days(91)}, 'done')`
+  await world.sql`
+    insert into segment_drift (segment_id, version, profile_id, as_of, expected, stored, rule, found_at)
+    select 1, 1, 1, now(), true, false, '{}', found_at
+    from (values (${days(31)}::timestamptz), (${days(29)})) as rows (found_at)`
   expect(await applyRetention(scheduleDeps(world, NOW), NEVER)).toEqual({
+    drift: 1,
     partitions: 0,
     messageIds: 2,
     runs: 2,
