@@ -62,7 +62,10 @@ export async function saveDraft(
 async function evaluateBeside(tx: Transaction, segmentId: number, content: NewVersion): Promise<SegmentRow> {
   const version = await insertVersion(tx, segmentId, { ...content, status: 'building' })
   await tx`
-    update segments set shadow_version = ${version}, shadow_until = null, archived_at = null
+    update segments
+    set shadow_version = ${version}, shadow_until = null, archived_at = null,
+      -- what was archived does not come back with a draft
+      live_version = case when archived_at is null then live_version end
     where segment_id = ${segmentId}`
   const run = await createRun(tx, {
     ...{ of: { segmentId }, version, reason: 'rule_changed', source: 'everybody' },
@@ -80,6 +83,9 @@ export async function dropShadow(sql: Sql, segmentId: number): Promise<boolean> 
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
     const dropped = await retireShadow(tx, segmentId)
+    await tx`
+      update segment_runs set state = 'superseded', finished_at = clock_timestamp()
+      where segment_id = ${segmentId} and state in ('waiting', 'running') and segment_ids = array[${-segmentId}::int]`
     await bumpGeneration(tx)
     return dropped
   })

@@ -63,6 +63,11 @@ export async function addVersion(
     if (slug === undefined) return undefined
     await mustReferWell(tx, slug, version.rule)
     await tx`update segment_versions set status = 'retired' where segment_id = ${segmentId} and status = 'live'`
+    // The way back led to the version before that one; a draft stays.
+    await tx`
+      update segments s set shadow_version = null
+      from segment_versions v
+      where s.segment_id = ${segmentId} and v.segment_id = s.segment_id and v.version = s.shadow_version and v.status = 'retired'`
     const number = await insertVersion(tx, segmentId, { ...version, status: 'live' })
     await goLive(tx, { segmentId, slug, version: number, reason: 'rule_changed' })
     return readSegment(tx, String(segmentId))

@@ -191,6 +191,33 @@ test('a segment that refers to another follows it when a draft of that one is pu
   expect([kept.status, kept.body.detail]).toEqual([409, expect.stringContaining('"later" refers to it')])
 })
 
+test('an edit that is live at once leaves no way back to what was before the one before', async () => {
+  const made = await api.post('/api/v1/segments', { slug: 'edited', name: 'Edited', rule: views(1) })
+  expect(made.status).toBe(201)
+  const edited = (rest: string) => `/api/v1/segments/edited${rest}`
+  const state = async () => (await api.get(edited(''))).body
+  await api.call('PUT', edited('/draft'), { body: { rule: views(2) } })
+  await waitFor(async () => (await state()).draft?.state === 'draft', { what: 'the draft' })
+  await api.post(edited('/draft/publish'), undefined)
+  await api.call('PUT', edited('/rule'), { body: { rule: views(3) } })
+  expect((await api.post(edited('/rollback'), undefined)).body.detail).toContain('not kept any more')
+  await waitFor(async () => (await state()).state === 'live', { what: 'live' })
+})
+
+test('a draft of an archived segment brings nobody back before it is published', async () => {
+  const edited = (rest: string) => `/api/v1/segments/edited${rest}`
+  const state = async () => (await api.get(edited(''))).body
+  await api.call('DELETE', edited(''))
+  await waitFor(async () => (await state()).run === null, { what: 'everybody to have left' })
+  const put = await api.call('PUT', edited('/draft'), { body: { rule: views(1) } })
+  expect([put.body.state, put.body.version]).toEqual(['draft', null])
+  await waitFor(async () => (await state()).draft?.state === 'draft', { what: 'the draft' })
+  expect((await api.get(edited('/size'))).body.size).toBe(0)
+  await api.post(edited('/draft/publish'), undefined)
+  await waitFor(async () => (await state()).state === 'live', { what: 'live' })
+  expect((await api.get(edited('/size'))).body.size).toBeGreaterThan(20)
+})
+
 test('a segment is run when asked for, and at the times of its schedule', async () => {
   const stray = several(1, 900)
   await view(...stray)

@@ -1,6 +1,6 @@
 // Run by hand: how ingest fares while one channel is dead and the archive is stopped for long, against how it fared just
 // before. `node tests/faults/outage.ts [seconds] [events a second]`; ten minutes at 5,000 unless told. Not part of the
-// suite: backpressure.test.ts is the short form of it, without a rate.
+// suite: backpressure.deep.ts is the short form of it, without a rate.
 import { join } from 'node:path'
 import { readCounter } from '../../cli/demo/counts.ts'
 import { pauseQueues } from '../../queues/control.ts'

@@ -80,7 +80,11 @@ describe.skipIf(jar === undefined)('with Google’s Pub/Sub emulator', () => {
     console.log(`published ${published.size} − received ${arrived.size} = ${missing.length}`)
     expect(missing).toEqual([])
     const last = new Map<string, number>()
+    const seen = new Set<string>()
     for (const { record, orderingKey, attributes } of received) {
+      // What is not acknowledged in time comes again, with all of its key that came after it.
+      if (seen.has(record.rowKey)) continue
+      seen.add(record.rowKey)
       const n = Number(record.properties?.n)
       const key = orderingKey ?? ''
       expect(n, 'order of a key').toBeGreaterThan(last.get(key) ?? -1)
