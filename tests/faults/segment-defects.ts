@@ -8,7 +8,7 @@ const PASSES = 'tests/workers/segment/edges.test.ts'
 export const SEGMENT_DEFECTS: readonly Defect[] = [
   {
     name: 'counts an event at the very instant after which its window begins',
-    file: 'domain/segments/plan.ts',
+    file: 'domain/segments/plan-windows.ts',
     from: 'afterMs: Date.parse(window.from)',
     to: 'afterMs: Date.parse(window.from) - 1',
     test: EDGES,
