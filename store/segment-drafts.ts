@@ -6,6 +6,7 @@ import { askersOf, lockSegments, mustReferWell } from './segment-references.ts'
 import { createRun } from './segment-runs.ts'
 import {
   bumpGeneration,
+  insertSegment,
   insertVersion,
   lockSegment,
   type NewVersion,
@@ -30,13 +31,8 @@ export async function createDraftSegment(
   segment: { slug: string; name: string } & NewVersion,
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
-    await lockSegments(tx)
-    await mustReferWell(tx, segment.slug, segment.rule)
-    const [row] = await tx<{ segment_id: number }[]>`
-      insert into segments (slug, name) values (${segment.slug}, ${segment.name})
-      on conflict (slug) do nothing
-      returning segment_id`
-    return row === undefined ? undefined : evaluateBeside(tx, row.segment_id, segment)
+    const segmentId = await insertSegment(tx, segment)
+    return segmentId === undefined ? undefined : evaluateBeside(tx, segmentId, segment)
   })
 }
 
@@ -124,17 +120,17 @@ async function swap(
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
     const slug = await lockSegment(tx, segmentId)
-    const { shadow, liveVersion, rule } = await mustRead(tx, segmentId)
+    const { shadow, liveVersion } = await mustRead(tx, segmentId)
     if (slug === undefined || shadow === null) throw fail('conflict', refusals.none)
     if (shadow.status !== wanted)
       throw fail(
         'conflict',
         shadow.status === 'building' || wanted === 'retired' ? refusals.building : refusals.none,
       )
-    const [next] = await tx<{ rule: NewVersion['rule'] }[]>`
-      select rule from segment_versions where segment_id = ${segmentId} and version = ${shadow.version}`
+    const next = await readVersion(tx, segmentId, shadow.version)
+    if (next === undefined) throw new Error(`version ${shadow.version} of segment ${segmentId} is not there`)
     // What it refers to may have gone since it was written.
-    await mustReferWell(tx, slug, next?.rule ?? rule ?? { match: { k: 'all', of: [] } })
+    await mustReferWell(tx, slug, next.rule)
     await tx`
       update segment_versions set status = case when version = ${shadow.version} then 'live' else 'retired' end
       where segment_id = ${segmentId} and version in (${shadow.version}, ${liveVersion ?? 0})`

@@ -1,8 +1,7 @@
 // Runs as operators see them, and runs that somebody or a schedule asks for.
-import { isDue } from '../domain/segments/schedule.ts'
+import { isDue, type SegmentSchedule } from '../domain/segments/schedule.ts'
 import { lockSegments } from './segment-references.ts'
 import { createRun } from './segment-runs.ts'
-import type { SegmentSchedule } from './segments.ts'
 import { inTransaction, type Queryable, type Sql } from './sql.ts'
 
 export type RunRow = {

@@ -1,6 +1,7 @@
 // Segments and their versions. A change bumps the generation, which every pass reads first: workers pick up new and
 // edited rules without a restart.
 import { compileRule, PLAN_VERSION, type Plan } from '../domain/segments/plan.ts'
+import type { SegmentSchedule } from '../domain/segments/schedule.ts'
 import type { Rule } from '../schema/rule.ts'
 import { askersOf, lockSegments, mustNotBeReferredTo, mustReferWell } from './segment-references.ts'
 import { createRun } from './segment-runs.ts'
@@ -20,8 +21,6 @@ export type SegmentRow = {
 }
 /** `building` = a draft that not everybody has been evaluated for. */
 export type VersionStatus = 'building' | 'draft' | 'live' | 'retired'
-/** When a segment is evaluated from scratch besides: a cron pattern in a time zone. */
-export type SegmentSchedule = { cron: string; timeZone: string }
 export type LiveSegment = {
   segmentId: number
   slug: string
@@ -38,17 +37,26 @@ export async function createSegment(
   segment: { slug: string; name: string } & NewVersion,
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
-    await lockSegments(tx)
-    await mustReferWell(tx, segment.slug, segment.rule)
-    const [row] = await tx<{ segment_id: number }[]>`
-      insert into segments (slug, name) values (${segment.slug}, ${segment.name})
-      on conflict (slug) do nothing
-      returning segment_id`
-    if (row === undefined) return undefined
-    await insertVersion(tx, row.segment_id, { ...segment, status: 'live' })
-    await goLive(tx, { segmentId: row.segment_id, slug: segment.slug, version: 1, reason: 'backfill' })
-    return readSegment(tx, String(row.segment_id))
+    const segmentId = await insertSegment(tx, segment)
+    if (segmentId === undefined) return undefined
+    await insertVersion(tx, segmentId, { ...segment, status: 'live' })
+    await goLive(tx, { segmentId, slug: segment.slug, version: 1, reason: 'backfill' })
+    return readSegment(tx, String(segmentId))
   })
+}
+
+/** A segment without any version, under the lock of segments; undefined when the slug is taken. */
+export async function insertSegment(
+  tx: Transaction,
+  { slug, name, rule }: { slug: string; name: string; rule: Rule },
+): Promise<number | undefined> {
+  await lockSegments(tx)
+  await mustReferWell(tx, slug, rule)
+  const [row] = await tx<{ segment_id: number }[]>`
+    insert into segments (slug, name) values (${slug}, ${name})
+    on conflict (slug) do nothing
+    returning segment_id`
+  return row?.segment_id
 }
 
 /** Makes a new version live; undefined when there is no such segment. The old one is kept as retired. */

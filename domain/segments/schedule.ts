@@ -3,6 +3,7 @@ import { CronExpressionParser } from 'cron-parser'
 import { fail } from '../../runtime/errors.ts'
 import { isZone } from './calendar.ts'
 
+/** When a segment is evaluated from scratch besides. */
 export type SegmentSchedule = { cron: string; timeZone: string }
 
 /** Nearer together a run through everybody would not be over before the next one. */
