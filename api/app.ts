@@ -15,6 +15,8 @@ import type { FeedPace } from './feed/listener.ts'
 import { installIdempotency } from './idempotency.ts'
 import { keyRoutes } from './keys.ts'
 import { listRoutes } from './lists.ts'
+import { metricCutRoutes } from './metric-cuts.ts'
+import { metricRoutes } from './metrics.ts'
 import { registerOpenApi } from './openapi.ts'
 import { queueRoutes } from './queues.ts'
 import { segmentDraftRoutes } from './segment-drafts.ts'
@@ -31,6 +33,7 @@ import { suppressionRoutes } from './suppressions.ts'
 import { useSchemaChecks } from './typed.ts'
 import { unsubscribeRoutes } from './unsubscribe.ts'
 import { userHistoryRoutes } from './user-history.ts'
+import { userMetricRoutes } from './user-metrics.ts'
 import { userRoutes } from './users.ts'
 
 declare module 'fastify' {
@@ -62,6 +65,9 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     segmentExplainRoutes(api, deps)
     await segmentFeedRoutes(api, deps, auth, feedPace)
     segmentDriftRoutes(api, deps)
+    metricRoutes(api, deps)
+    metricCutRoutes(api, deps)
+    userMetricRoutes(api, deps)
     await api.register((lists) => listRoutes(lists, deps))
     campaignRoutes(api, deps)
     deliveryRoutes(api, deps)

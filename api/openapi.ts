@@ -28,6 +28,7 @@ const TAGS = [
   { name: 'sessions', description: 'Runs of events with gaps of at most 30 minutes' },
   { name: 'segments', description: 'Rules, who is in, and how many' },
   { name: 'lists', description: 'User ids from elsewhere, that rules ask about' },
+  { name: 'metrics', description: 'Values of a person under a name, that rules compare' },
   { name: 'campaigns', description: 'What is sent to whom when they enter a segment' },
   { name: 'templates', description: 'The texts of messages' },
   { name: 'deliveries', description: 'What was sent, and how it went' },

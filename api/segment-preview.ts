@@ -5,16 +5,18 @@ import Type, { type Static } from 'typebox'
 import { BUCKETS } from '../domain/buckets.ts'
 import { decide } from '../domain/segments/decide.ts'
 import { estimateSize } from '../domain/segments/estimate.ts'
+import { compileRule } from '../domain/segments/plan.ts'
 import { checkRule } from '../domain/segments/version.ts'
 import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
+import { type AskedPlan, openPlan, readFacts } from '../store/facts.ts'
 import { profilesOf } from '../store/memberships.ts'
+import { readMetricsFor } from '../store/metrics.ts'
 import { mustReferWell } from '../store/segment-references.ts'
 import { liveSegments } from '../store/segments.ts'
 import type { Servers } from '../store/servers.ts'
 import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
-import { type AskedPlan, openPlan, readFacts } from './segment-facts.ts'
 import { RuleDocument } from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
@@ -73,8 +75,9 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
       },
     },
     async (request) => {
-      const { rule, plan } = checkRule(request.body.rule)
+      const { rule } = checkRule(request.body.rule)
       await mustReferWell(servers.home, '', rule)
+      const plan = compileRule(rule, await readMetricsFor(servers.home, [rule]))
       if (oneAtATime.pendingCount >= LIMITS.waiting)
         throw fail('overloaded', 'other previews are waiting already', { retryAfterS: 5 })
       return oneAtATime(async () => {

@@ -70,6 +70,7 @@ export const ScheduleTask = Type.Object({
     Type.Literal('close-sessions'),
     Type.Literal('user-aggregates'),
     Type.Literal('segment-drift'),
+    Type.Literal('metric-cuts'),
     Type.Literal('sweep'),
   ]),
 })

@@ -39,7 +39,7 @@ export const TRAIT_OPS = [
 export type TraitOp = (typeof TRAIT_OPS)[number]
 export const LIST_OPS: readonly TraitOp[] = ['in', 'anyOf', 'allOf', 'noneOf']
 
-export const AGGREGATES = ['count', 'sum', 'min', 'max', 'avg', 'distinct'] as const
+export const AGGREGATES = ['count', 'sum', 'min', 'max', 'avg', 'distinct', 'days', 'span'] as const
 export type Aggregate = (typeof AGGREGATES)[number]
 
 export const CALENDAR_UNITS = ['day', 'week', 'month', 'quarter', 'year'] as const

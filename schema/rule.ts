@@ -23,7 +23,7 @@ import {
 
 export * from './rule-parts.ts'
 
-const AggNode = object({
+export const AggNode = object({
   k: Type.Literal('agg'),
   ...Events,
   agg: oneOf(AGGREGATES),
@@ -34,13 +34,14 @@ const AggNode = object({
   currency: Type.Optional(
     Type.String({ pattern: '^[A-Z]{3}$', description: 'Revenue is summed in one; USD' }),
   ),
+  tz: Type.Optional(Zone),
   window: Window,
   op: oneOf(COMPARISONS),
   value: Type.Union([Type.Number(), Type.String()]),
 })
 export type AggNode = Static<typeof AggNode>
 
-const PickNode = object({
+export const PickNode = object({
   k: Type.Literal('pick'),
   ...Events,
   pick: oneOf(['first', 'last']),
@@ -50,7 +51,7 @@ const PickNode = object({
 })
 export type PickNode = Static<typeof PickNode>
 
-const TimeNode = object({
+export const TimeNode = object({
   k: Type.Literal('time'),
   ...Events,
   pick: oneOf(['first', 'last']),
@@ -177,6 +178,21 @@ const ListNode = object({
 })
 export type ListNode = Static<typeof ListNode>
 
+const ComputedNode = object({
+  k: Type.Literal('computed'),
+  metric: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,62}$', description: 'Slug of a metric' }),
+  ...Condition,
+})
+export type ComputedNode = Static<typeof ComputedNode>
+
+const QuantileNode = object({
+  k: Type.Literal('quantile'),
+  metric: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,62}$', description: 'Slug of a metric' }),
+  from: Type.Number({ minimum: 0, maximum: 1, description: 'A hundredth of those who have a value' }),
+  to: Type.Number({ minimum: 0, maximum: 1, description: '0.2 to 0.4 = the second quintile from below' }),
+})
+export type QuantileNode = Static<typeof QuantileNode>
+
 const Node = Type.Ref('Node')
 const Language = Type.Module({
   Node: Type.Union([
@@ -196,6 +212,8 @@ const Language = Type.Module({
     SampleNode,
     SegmentNode,
     ListNode,
+    ComputedNode,
+    QuantileNode,
     AggNode,
     PickNode,
     TimeNode,

@@ -223,6 +223,45 @@ create table message_ids (
   PRIMARY KEY (id)
 );
 
+create table metric_cuts (
+  metric_id integer not null,
+  cut_version integer not null,
+  metric_version integer not null,
+  as_of timestamp with time zone not null,
+  people integer not null,
+  points text[] not null,
+  PRIMARY KEY (metric_id, cut_version),
+  FOREIGN KEY (metric_id) REFERENCES metrics(metric_id),
+  FOREIGN KEY (metric_id, metric_version) REFERENCES metric_versions(metric_id, version),
+  CHECK ((cardinality(points) = 99))
+);
+
+create table metric_versions (
+  metric_id integer not null,
+  version integer not null,
+  definition jsonb not null,
+  definition_hash text not null,
+  author text default ''::text not null,
+  note text default ''::text not null,
+  created_at timestamp with time zone default now() not null,
+  PRIMARY KEY (metric_id, version),
+  FOREIGN KEY (metric_id) REFERENCES metrics(metric_id)
+);
+
+create table metrics (
+  metric_id integer generated always as identity not null,
+  slug text not null,
+  name text not null,
+  live_version integer not null,
+  live_cuts integer,
+  cuts_since timestamp with time zone,
+  created_at timestamp with time zone default now() not null,
+  archived_at timestamp with time zone,
+  UNIQUE (slug),
+  PRIMARY KEY (metric_id),
+  CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+);
+
 create table profile_merges (
   merge_seq bigint generated always as identity not null,
   loser_id bigint not null,

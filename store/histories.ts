@@ -3,7 +3,7 @@
 // the bucket range of the shard prunes partitions, each person's first and last event the weeks.
 import type { AskedEvent } from '../domain/segments/asked.ts'
 import type { Occurrence } from '../domain/segments/facts.ts'
-import type { Input } from '../domain/segments/plan.ts'
+import type { Input } from '../domain/segments/inputs.ts'
 import { intArray, textArray } from './arrays.ts'
 import type { Queryable } from './sql.ts'
 

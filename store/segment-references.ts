@@ -1,10 +1,13 @@
-// What segments refer to, as they are live now: other segments and lists. Checked in the transaction that changes one, under a
+// What segments refer to, as they are live now: other segments, lists and metrics. Checked in the transaction that changes one, under a
 // lock, so that two changes at once cannot make a circle, nor one take away what the other has just come to need.
+
+import { comparedWith, isMeasurable, type KnownMetric } from '../domain/segments/metrics.ts'
 import { fault, suggest } from '../domain/segments/parse-values.ts'
-import { listsOf, referencesOf, refusedReference } from '../domain/segments/references.ts'
+import { listsOf, metricsOf, referencesOf, refusedReference } from '../domain/segments/references.ts'
 import { fail } from '../runtime/errors.ts'
-import type { Rule } from '../schema/rule.ts'
+import type { ComputedNode, QuantileNode, Rule } from '../schema/rule.ts'
 import { textArray } from './arrays.ts'
+import { liveMetricSlugs, readMetricsFor } from './metrics.ts'
 import type { Queryable, Transaction } from './sql.ts'
 
 /** Until the end of the transaction nobody else changes a segment, or which lists there are. */
@@ -15,6 +18,7 @@ export async function lockSegments(tx: Transaction): Promise<void> {
 /** Throws `invalid_rule` when the rule, as that of `slug`, names what is not there, or comes back to itself. */
 export async function mustReferWell(sql: Queryable, slug: string, rule: Rule): Promise<void> {
   await mustNameLists(sql, rule)
+  await mustNameMetrics(sql, rule)
   const references = referencesOf(rule.match)
   if (references.length === 0) return
   const refused = refusedReference(slug, references, await liveReferences(sql, slug))
@@ -45,6 +49,45 @@ async function mustNameLists(sql: Queryable, rule: Rule): Promise<void> {
     known.map((row) => row.slug),
   )
   throw fault(missing.path, `names no list: there is no "${missing.list}"${meant}`)
+}
+
+/** There is each metric, and it can be compared so. */
+async function mustNameMetrics(sql: Queryable, rule: Rule): Promise<void> {
+  const named = metricsOf(rule.match)
+  if (named.length === 0) return
+  const metrics = await readMetricsFor(sql, [rule])
+  for (const { path, node } of named) {
+    const metric = metrics.get(node.metric)
+    if (metric === undefined) {
+      const meant = suggest(node.metric, await liveMetricSlugs(sql))
+      throw fault(`${path}.metric`, `names no metric: there is no "${node.metric}"${meant}`)
+    }
+    mustMeasure(metric, node, path)
+  }
+}
+
+/** Throws `invalid_rule` when the metric cannot be asked in this way. */
+export function mustMeasure(metric: KnownMetric, node: ComputedNode | QuantileNode, path: string): void {
+  if (node.k === 'computed') {
+    comparedWith(metric.definition, node, path)
+    return
+  }
+  if (!isMeasurable(metric.definition))
+    throw fault(
+      `${path}.metric`,
+      'has no quantiles: it is a property of an event, not a number that is counted or measured',
+    )
+  if (metric.cuts === undefined)
+    throw fault(
+      `${path}.metric`,
+      `has no cut points yet: ask for them with POST /api/v1/metrics/${node.metric}/cuts, and come again when they are there`,
+    )
+}
+
+/** Rules that name the metric, live ones and shadows. */
+export async function rulesWithMetric(sql: Queryable, metric: string): Promise<EvaluatedRule[]> {
+  const rules = await evaluatedRules(sql)
+  return rules.filter(({ rule }) => metricsOf(rule.match).some(({ node }) => node.metric === metric))
 }
 
 /** A segment that asks about the list, itself or as a draft; undefined when none does. */

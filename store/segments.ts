@@ -3,6 +3,7 @@
 import { compileRule, PLAN_VERSION, type Plan } from '../domain/segments/plan.ts'
 import type { SegmentSchedule } from '../domain/segments/schedule.ts'
 import type { Rule } from '../schema/rule.ts'
+import { readMetricsFor } from './metrics.ts'
 import { askersOf, lockSegments, mustNotBeReferredTo, mustReferWell } from './segment-references.ts'
 import { createRun } from './segment-runs.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
@@ -29,7 +30,7 @@ export type LiveSegment = {
   /** When the version went live, and why, while the run through everybody goes on; null when it is over. */
   building: { sinceMs: number; reason: 'backfill' | 'rule_changed' } | null
 }
-export type NewVersion = { rule: Rule; plan: Plan; ruleHash: string; author: string; note: string }
+export type NewVersion = { rule: Rule; ruleHash: string; author: string; note: string }
 
 /** Creates a live segment; undefined when the slug is taken. */
 export async function createSegment(
@@ -95,16 +96,19 @@ export async function insertVersion(
   segmentId: number,
   content: NewVersion & { status: VersionStatus },
 ): Promise<number> {
+  // Under the lock of segments, which whoever changes a metric takes too.
+  const plan = compileRule(content.rule, await readMetricsFor(tx, [content.rule]))
   const [row] = await tx<{ version: number }[]>`
     insert into segment_versions (segment_id, version, rule, plan, rule_hash, status, author, note)
-    select ${segmentId}, coalesce(max(version), 0) + 1, ${tx.json(toJson(content.rule))}, ${tx.json(toJson(content.plan))},
+    select ${segmentId}, coalesce(max(version), 0) + 1, ${tx.json(toJson(content.rule))}, ${tx.json(toJson(plan))},
       ${content.ruleHash}, ${content.status}, ${content.author}, ${content.note}
     from segment_versions where segment_id = ${segmentId}
     returning version`
   return row?.version ?? 0
 }
 
-async function goLive(
+/** The version, which is stored, from now on; a run evaluates everybody by it. */
+export async function goLive(
   tx: Transaction,
   live: { segmentId: number; slug: string; version: number; reason: 'backfill' | 'rule_changed' },
 ): Promise<void> {
@@ -194,6 +198,9 @@ export async function evaluatedSegments(sql: Queryable): Promise<LiveSegment[]> 
       and v.version = s.live_version and s.segment_id = any(r.segment_ids)
     where s.archived_at is null
     order by s.segment_id`
+  const isOld = (row: { plan: Plan }) => row.plan.planVersion !== PLAN_VERSION
+  const old = rows.filter(isOld).map((row) => row.rule)
+  const metrics = await readMetricsFor(sql, old)
   return rows.map((row) => ({
     segmentId: row.is_live ? row.segment_id : -row.segment_id,
     building:
@@ -203,7 +210,7 @@ export async function evaluatedSegments(sql: Queryable): Promise<LiveSegment[]> 
     slug: row.slug,
     version: row.version,
     // Of an earlier version of Millrace: what is stored stays, the rule means the same.
-    plan: row.plan.planVersion === PLAN_VERSION ? row.plan : compileRule(row.rule),
+    plan: isOld(row) ? compileRule(row.rule, metrics) : row.plan,
   }))
 }
 

@@ -65,6 +65,10 @@ function leafWords(node: LeafNode): string {
       return `in the segment ${node.segment}`
     case 'list':
       return `on the list ${node.list}`
+    case 'computed':
+      return `metric ${node.metric} ${operatorWords(node.op, node.value)}`
+    case 'quantile':
+      return `metric ${node.metric} from ${hundredthsOf(node.from)} to ${hundredthsOf(node.to)} % of those who have a value`
     case 'agg':
       return `${aggregateWords(node)} ${eventWords(node)} ${windowWords(node.window)}: ${operatorWords(node.op, node.value)}${unitWords(node)}`
     case 'pick':
@@ -78,7 +82,7 @@ function leafWords(node: LeafNode): string {
   }
 }
 
-function aggregateWords({ agg, prop }: Extract<LeafNode, { k: 'agg' }>): string {
+function aggregateWords({ agg, prop, tz }: Extract<LeafNode, { k: 'agg' }>): string {
   switch (agg) {
     case 'count':
       return 'number of'
@@ -92,7 +96,15 @@ function aggregateWords({ agg, prop }: Extract<LeafNode, { k: 'agg' }>): string 
       return `lowest ${prop} of`
     case 'max':
       return `highest ${prop} of`
+    case 'days':
+      return `different days${zoneWords(tz)} with`
+    case 'span':
+      return 'days from the first to the last'
   }
+}
+
+function hundredthsOf(part: number): number {
+  return Math.round(part * 100)
 }
 
 function unitWords({ agg, prop, unit, currency = 'USD' }: Extract<LeafNode, { k: 'agg' }>): string {

@@ -1,16 +1,27 @@
 // Counts and amounts of a person's events in a window, exactly, and the exact instant at which time alone changes what
 // they say: the window is moved from event to event until it does. Pure.
 import type { Aggregate } from '../../schema/rule.ts'
-import { compareNumber, type Decimal, decimal, holdsFor, openTotal } from './decimals.ts'
+import { localDate } from './calendar.ts'
+import { zoneOf } from './clock.ts'
+import {
+  compareNumber,
+  compareQuotient,
+  type Decimal,
+  decimal,
+  holdsFor,
+  openTotal,
+  quotientText,
+} from './decimals.ts'
 import type { Facts, Occurrence } from './facts.ts'
 import type { AggLeaf } from './plan.ts'
+import { isInRange, type Range } from './ranges.ts'
 import { NEVER, type Timed } from './timed.ts'
 import { slide, untilChange } from './windows.ts'
 
 export function evaluateAggregate(leaf: AggLeaf, facts: Facts, atMs: number): Timed {
   const events = facts.inputs[leaf.input] ?? []
   const threshold = decimal(leaf.value)
-  const gauge = openGauge(leaf)
+  const gauge = openGauge(leaf, facts)
   const window = slide(leaf.window, events, facts, atMs, gauge)
   const holdsNow = () => {
     const order = gauge.compare(threshold)
@@ -19,7 +30,7 @@ export function evaluateAggregate(leaf: AggLeaf, facts: Facts, atMs: number): Ti
   const holds = holdsNow()
   const onlyLeaves = window.to === events.length
   // A count that is too low does not grow by what leaves.
-  const isCount = leaf.agg === 'count' || leaf.agg === 'distinct'
+  const isCount = leaf.agg === 'count' || leaf.agg === 'distinct' || leaf.agg === 'days'
   if (
     onlyLeaves &&
     isCount &&
@@ -36,6 +47,15 @@ type Gauge = {
   compare(threshold: Decimal): number | undefined
   /** As decimal text. */
   value(): string | undefined
+  /** Nothing is in it: what counts as 0 all the same. */
+  isEmpty(): boolean
+}
+
+/** Whether it lies in a range, of which nobody without a value is. Exact as the comparison is. */
+export function evaluateInRange(leaf: AggLeaf, range: Range, facts: Facts, atMs: number): Timed {
+  const gauge = openGauge(leaf, facts)
+  const window = slide(leaf.window, facts.inputs[leaf.input] ?? [], facts, atMs, gauge)
+  return untilChange(window, () => !gauge.isEmpty() && isInRange(range, gauge.compare))
 }
 
 /** What the aggregate is at an instant, and which events are in its window. */
@@ -43,14 +63,14 @@ export function aggregateAt(
   leaf: AggLeaf,
   facts: Facts,
   atMs: number,
-): { value: string | undefined; events: Occurrence[] } {
+): { value: string | undefined; isEmpty: boolean; events: Occurrence[] } {
   const events = facts.inputs[leaf.input] ?? []
-  const gauge = openGauge(leaf)
+  const gauge = openGauge(leaf, facts)
   const window = slide(leaf.window, events, facts, atMs, gauge)
-  return { value: gauge.value(), events: events.slice(window.from, window.to) }
+  return { value: gauge.value(), isEmpty: gauge.isEmpty(), events: events.slice(window.from, window.to) }
 }
 
-function openGauge(leaf: AggLeaf): Gauge {
+function openGauge(leaf: AggLeaf, facts: Facts): Gauge {
   switch (leaf.agg) {
     case 'count':
       return countGauge()
@@ -62,6 +82,10 @@ function openGauge(leaf: AggLeaf): Gauge {
     case 'min':
     case 'max':
       return extremeGauge(leaf, leaf.agg)
+    case 'days':
+      return dayGauge(zoneOf(leaf.tz, facts))
+    case 'span':
+      return spanGauge()
   }
 }
 
@@ -76,6 +100,7 @@ function countGauge(): Gauge {
     },
     compare: (threshold) => compareNumber(count, threshold),
     value: () => String(count),
+    isEmpty: () => count === 0,
   }
 }
 
@@ -95,6 +120,7 @@ function distinctGauge(prop: string): Gauge {
     leave: (event) => change(event, -1),
     compare: (threshold) => compareNumber(counts.size, threshold),
     value: () => String(counts.size),
+    isEmpty: () => counts.size === 0,
   }
 }
 
@@ -123,6 +149,7 @@ function totalGauge(leaf: AggLeaf, agg: 'sum' | 'avg'): Gauge {
       if (agg === 'sum') return total.text()
       return valued === 0 ? undefined : total.text(valued)
     },
+    isEmpty: () => valued === 0,
   }
 }
 
@@ -146,6 +173,55 @@ function extremeGauge(leaf: AggLeaf, agg: Extract<Aggregate, 'min' | 'max'>): Ga
       return best === undefined ? undefined : compareNumber(best.value, threshold)
     },
     value: () => (first < queue.length ? String(queue[first]?.value) : undefined),
+    isEmpty: () => first >= queue.length,
+  }
+}
+
+/** Local days that have an event. They come in order and go in order: a day ends with its last event. */
+function dayGauge(zone: string): Gauge {
+  const days = new Map<string, number>()
+  const change = ({ time }: Occurrence, by: 1 | -1) => {
+    const { year, month, day } = localDate(time, zone)
+    const key = `${year}-${month}-${day}`
+    const count = (days.get(key) ?? 0) + by
+    if (count === 0) days.delete(key)
+    else days.set(key, count)
+  }
+  return {
+    enter: (event) => change(event, 1),
+    leave: (event) => change(event, -1),
+    compare: (threshold) => compareNumber(days.size, threshold),
+    value: () => String(days.size),
+    isEmpty: () => days.size === 0,
+  }
+}
+
+const DAY_MS = 86_400_000
+
+/** Days from the first to the last event, to the millisecond; of a single one 0, of none nothing. */
+function spanGauge(): Gauge {
+  const times: number[] = []
+  let first = 0
+  const span = () => {
+    const [from, to] = [times[first], times.at(-1)]
+    return from === undefined || to === undefined ? undefined : to - from
+  }
+  return {
+    enter: ({ time }) => {
+      times.push(time)
+    },
+    leave: () => {
+      first += 1
+    },
+    compare(threshold) {
+      const ms = span()
+      return ms === undefined ? undefined : compareQuotient(ms, DAY_MS, threshold)
+    },
+    value() {
+      const ms = span()
+      return ms === undefined ? undefined : quotientText(ms, DAY_MS)
+    },
+    isEmpty: () => span() === undefined,
   }
 }
 

@@ -1,7 +1,7 @@
 // What live rules ask for: only who got one of these events has to be evaluated, and only by the rules that ask for it.
 // Pure; read by persist, which then tells nobody of the others, and by the pass, which leaves them out.
 import { traitsOfPath } from './dwell.ts'
-import type { Leaf, Plan } from './plan.ts'
+import type { Leaf, MetricLeaf, Plan } from './plan.ts'
 
 /** An event name of a type; an empty one of another type than `track` means all events of that type. */
 export type AskedEvent = { type: string; event: string }
@@ -21,7 +21,7 @@ export function needsTraits(plan: Plan): boolean {
   return plan.leaves.some(looksAtTraits) || plan.inputs.some(({ clock }) => typeof clock?.tz === 'object')
 }
 
-function looksAtTraits(leaf: Leaf): boolean {
+function looksAtTraits(leaf: Leaf | MetricLeaf): boolean {
   switch (leaf.k) {
     case 'trait':
     case 'dwell':
@@ -29,12 +29,18 @@ function looksAtTraits(leaf: Leaf): boolean {
     case 'anniversary':
     case 'geo':
       return true
+    case 'computed':
+    case 'quantile':
+      return looksAtTraits(leaf.of)
     case 'agg':
+      if (typeof leaf.tz === 'object') return true
+      return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
     case 'pick':
     case 'absence':
     case 'seq':
       return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
     case 'time':
+    case 'elapsed':
     case 'sample':
     case 'segment':
     case 'list':

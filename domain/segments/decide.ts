@@ -1,9 +1,11 @@
 // Decides a plan for one person from what is known of them, and says when time alone may change the answer. Pure.
 import { evaluateAggregate } from './aggregates.ts'
 import { evaluateDwell } from './dwell.ts'
+import { evaluateElapsed } from './elapsed.ts'
 import { type EventIndex, type Facts, type Person, pickInputs } from './facts.ts'
 import { evaluateAbsence, evaluatePick, evaluateTime } from './picks.ts'
-import type { Expr, Leaf, Plan } from './plan.ts'
+import type { Expr, Leaf, MetricLeaf, Plan } from './plan.ts'
+import { evaluateQuantile } from './quantiles.ts'
 import { evaluateSequence } from './sequences.ts'
 import { atLeast, constant, not, type Timed } from './timed.ts'
 import { evaluateAnniversary, evaluateDate, evaluateGeo, evaluateSample, evaluateTrait } from './traits.ts'
@@ -35,7 +37,7 @@ function decideAll(of: Expr[], plan: Plan, facts: Facts, atMs: number): Timed[] 
   return of.map((child) => decideExpr(child, plan, facts, atMs))
 }
 
-export function decideLeaf(leaf: Leaf, facts: Facts, atMs: number): Timed {
+export function decideLeaf(leaf: Leaf | MetricLeaf, facts: Facts, atMs: number): Timed {
   switch (leaf.k) {
     case 'trait':
       return evaluateTrait(leaf, facts)
@@ -53,6 +55,12 @@ export function decideLeaf(leaf: Leaf, facts: Facts, atMs: number): Timed {
       return facts.segment(leaf.segment, atMs)
     case 'list':
       return constant(facts.lists.has(leaf.list))
+    case 'computed':
+      return decideLeaf(leaf.of, facts, atMs)
+    case 'quantile':
+      return evaluateQuantile(leaf, facts, atMs)
+    case 'elapsed':
+      return evaluateElapsed(leaf, facts, atMs)
     case 'agg':
       return evaluateAggregate(leaf, facts, atMs)
     case 'pick':

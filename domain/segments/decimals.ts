@@ -76,6 +76,33 @@ export function openTotal(): Total {
   }
 }
 
+/** Sign of whole / parts minus the threshold, without dividing: two whole numbers, `parts` above 0. */
+export function compareQuotient(whole: number, parts: number, threshold: Decimal): number {
+  if (threshold.whole !== undefined) {
+    const wanted = threshold.whole * parts
+    if (Number.isSafeInteger(wanted)) return Math.sign(whole - wanted)
+  }
+  return orderOf(BigInt(whole) * UNIT, threshold.scaled * BigInt(parts))
+}
+
+/** whole / parts as decimal text, cut off behind the last digit that is kept. */
+export function quotientText(whole: number, parts: number): string {
+  return textOf((BigInt(whole) * UNIT) / BigInt(parts))
+}
+
+/** The largest whole number that is not above `times` × the threshold. */
+export function floorOf(threshold: Decimal, times: number): number {
+  const scaled = threshold.scaled * BigInt(times)
+  const whole = scaled / UNIT
+  return Number(whole * UNIT > scaled ? whole - 1n : whole)
+}
+
+/** A decimal text times 10^by, cut off behind the last digit that is kept; `by` from -20 to 20. */
+export function shifted(text: string, by: number): string {
+  const factor = 10n ** BigInt(Math.abs(by))
+  return textOf(by < 0 ? scaledOf(text) / factor : scaledOf(text) * factor)
+}
+
 /** What is still missing to a threshold, as decimal text. */
 export function missingTo(threshold: string, value: string): string {
   return textOf(scaledOf(threshold) - scaledOf(value))

@@ -3,8 +3,9 @@ import { aggregateAt } from './aggregates.ts'
 import { valueAt } from './conditions.ts'
 import { decideLeaf } from './decide.ts'
 import { missingTo } from './decimals.ts'
+import { elapsedAt } from './elapsed.ts'
 import type { Facts, Occurrence } from './facts.ts'
-import type { AggLeaf, Expr, Leaf, Plan } from './plan.ts'
+import type { AggLeaf, Expr, Leaf, MetricLeaf, Plan } from './plan.ts'
 import { atLeast, not, type Timed } from './timed.ts'
 import { sampleOf } from './traits.ts'
 import { slide } from './windows.ts'
@@ -70,7 +71,11 @@ function explainExpr(expr: Expr, path: string, asked: Asked): Explained {
 
 const timed = ({ holds, until }: Explained): Timed => ({ holds, until })
 
-function foundBy(leaf: Leaf, holds: boolean, { facts, atMs }: Asked): Found {
+export function foundBy(
+  leaf: Leaf | MetricLeaf,
+  holds: boolean,
+  { facts, atMs }: Pick<Asked, 'facts' | 'atMs'>,
+): Found {
   switch (leaf.k) {
     case 'trait':
     case 'dwell':
@@ -84,6 +89,13 @@ function foundBy(leaf: Leaf, holds: boolean, { facts, atMs }: Asked): Found {
       return foundValue(leaf.segment)
     case 'list':
       return foundValue(leaf.list)
+    case 'computed':
+    case 'quantile':
+      return foundBy(leaf.of, holds || leaf.k === 'quantile', { facts, atMs })
+    case 'elapsed': {
+      const { days, events } = elapsedAt(leaf, facts, atMs)
+      return { ...foundEvents(events), value: days ?? null }
+    }
     case 'agg': {
       const { value, events } = aggregateAt(leaf, facts, atMs)
       const missing = holds || value === undefined ? null : missingOf(leaf, value)
@@ -122,7 +134,7 @@ function foundEvents(events: Occurrence[]): Found {
 
 /** "More than" needs one more of what is counted, and any more of what is summed. */
 function missingOf({ agg, op, value: threshold }: AggLeaf, value: string): string | null {
-  const canGrow = agg === 'count' || agg === 'distinct' || agg === 'sum'
+  const canGrow = agg === 'count' || agg === 'distinct' || agg === 'days' || agg === 'sum'
   if (!canGrow || (op !== 'gt' && op !== 'gte')) return null
   const missing = missingTo(threshold, value)
   return op === 'gt' && agg !== 'sum' ? String(Math.floor(Number(missing)) + 1) : missing

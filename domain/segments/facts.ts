@@ -2,7 +2,7 @@
 // store/histories.ts and store/list-members.ts, looked at by the leaves. Pure types, and how an input picks its own events.
 import { onClock } from './clock.ts'
 import { conditionHolds } from './conditions.ts'
-import type { Input } from './plan.ts'
+import type { Input } from './inputs.ts'
 import type { Timed } from './timed.ts'
 
 /** One event as leaves see it. */

@@ -1,66 +1,121 @@
-// What decided a change: each condition that the answer rests on, with what it found against its threshold, small enough
-// to be stored with the change. Pure.
-import { type ChangeMetric, METRIC_LIMITS } from '../../schema/change-metric.ts'
-import { type Explained, explain } from './explain.ts'
-import type { Facts } from './facts.ts'
-import type { Leaf, Plan } from './plan.ts'
+// Metrics as rules name them. A condition on a metric is its definition compared: the same leaf as if it stood in the rule,
+// so that whatever holds of leaves holds of metrics. Pure.
+import type { MetricDefinition } from '../../schema/metric.ts'
+import {
+  type AggNode,
+  COMPARISONS,
+  type Comparison,
+  type ComputedNode,
+  type PickNode,
+  type QuantileNode,
+  type TimeNode,
+} from '../../schema/rule.ts'
+import { aggregateAt, pickAt } from './parse-events.ts'
+import { amountAt, oneOf } from './parse-values.ts'
 
-/** Of a person at an instant (ms): at most `METRIC_LIMITS.conditions`, in the order of the rule. */
-export function metricsOf(plan: Plan, facts: Facts, atMs: number): ChangeMetric[] {
-  return decisive(explain(plan, facts, atMs))
-    .slice(0, METRIC_LIMITS.conditions)
-    .flatMap(toMetric)
+export type KnownMetric = { version: number; definition: MetricDefinition; cuts?: KnownCuts | undefined }
+/** 99 points that part those who have a value into hundreds, of a definition that may be older than the metric's own. */
+export type KnownCuts = {
+  version: number
+  metricVersion: number
+  definition: MeasurableDefinition
+  points: readonly string[]
+}
+/** Whose values are numbers that people can be ordered by. */
+export type MeasurableDefinition = Exclude<MetricDefinition, { k: 'pick' }>
+/** By slug. */
+export type Metrics = ReadonlyMap<string, KnownMetric>
+export const NO_METRICS: Metrics = new Map()
+
+/** Days since the first or last event, compared. */
+export type ElapsedNode = Omit<TimeNode, 'k' | 'op' | 'ago'> & {
+  k: 'elapsed'
+  op: Comparison
+  value: number | string
 }
 
-/**
- * The conditions that make the whole what it is: of a group those that agree with it. A true `all` rests on every one, a
- * false `all` on those that are false; `any` and `atLeast` likewise.
- */
-function decisive(explained: Explained): Explained[] {
-  const { of, k, holds } = explained
-  if (of === undefined) return [explained]
-  return of.filter((child) => k === 'not' || child.holds === holds).flatMap(decisive)
+export type ComparedNode = AggNode | PickNode | ElapsedNode
+
+/** In a plan: a metric as that version of it was defined, compared. `Of` = the leaf that it was compiled to. */
+export type Computed<Of> = { k: 'computed'; metric: string; version: number; of: Of }
+
+/** In a plan: between two cut points, from the one on and below the other; absent = without an end. */
+export type Quantile<Of> = {
+  k: 'quantile'
+  metric: string
+  version: number
+  cuts: number
+  of: Of
+  from?: string
+  below?: string
 }
 
-function toMetric({ path, k, holds, found, leaf }: Explained): ChangeMetric[] {
-  if (found === undefined || leaf === undefined) return []
-  return [{ path, k, holds, value: shortened(found.value), ...askedBy(leaf) }]
+export function compiledComputed<Of>(
+  node: Omit<ComputedNode, 'k'>,
+  metrics: Metrics,
+  compile: (node: ComparedNode) => Of,
+): Computed<Of> {
+  const { definition, version } = metricOf(node.metric, metrics)
+  return { k: 'computed', metric: node.metric, version, of: compile(comparedWith(definition, node, 'rule')) }
 }
 
-function askedBy(leaf: Leaf): Pick<ChangeMetric, 'op' | 'threshold'> {
-  switch (leaf.k) {
-    case 'agg':
-    case 'date':
-      return { op: leaf.op, threshold: leaf.value }
-    case 'trait':
-    case 'pick':
-      return leaf.value === undefined ? { op: leaf.op } : { op: leaf.op, threshold: shortened(leaf.value) }
-    case 'time':
-      return { op: leaf.op, threshold: `PT${leaf.agoMs / 1000}S` }
-    case 'sample':
-      return { threshold: [leaf.from, leaf.to] }
-    case 'segment':
-    case 'list':
-    case 'anniversary':
-    case 'geo':
-    case 'absence':
-    case 'seq':
-      return {}
-    case 'dwell':
-      return { threshold: leaf.for }
+/** What the leaf is compared with plays no part: its value is looked for in the range. */
+export function compiledQuantile<Of>(
+  { metric, from, to }: QuantileNode,
+  metrics: Metrics,
+  compile: (node: ComparedNode) => Of,
+): Quantile<Of> {
+  const { cuts } = metricOf(metric, metrics)
+  if (cuts === undefined) throw new Error(`the metric ${metric} has no cuts where a rule asks for a quantile`)
+  const of = compile(comparedWith(cuts.definition, { op: 'eq', value: 0 }, 'rule'))
+  const [low, high] = [cutAt(from, cuts), cutAt(to, cuts)]
+  return {
+    ...{ k: 'quantile', metric, version: cuts.metricVersion, cuts: cuts.version, of },
+    ...(low === undefined ? {} : { from: low }),
+    ...(high === undefined ? {} : { below: high }),
   }
 }
 
-/** Texts, and what is longer than a text may be when written down, are cut. */
-function shortened(value: unknown): unknown {
-  if (typeof value === 'string') return cut(value)
-  if (typeof value !== 'object' || value === null) return value
-  const text = JSON.stringify(value)
-  return text.length <= METRIC_LIMITS.textLength ? value : cut(text)
+/** Throws where it is not there: whoever compiles a rule has looked at what it names. */
+function metricOf(slug: string, metrics: Metrics): KnownMetric {
+  const metric = metrics.get(slug)
+  if (metric === undefined) throw new Error(`the metric ${slug} is not known where a rule names it`)
+  return metric
 }
 
-function cut(text: string): string {
-  const { textLength } = METRIC_LIMITS
-  // Half a surrogate pair would not go into Postgres.
-  return text.length <= textLength ? text : `${text.slice(0, textLength).toWellFormed()}…`
+export function isMeasurable(definition: MetricDefinition): definition is MeasurableDefinition {
+  return definition.k !== 'pick'
+}
+
+/** The cut point below which that part of the people lies; undefined for 0 and 1, which have none. */
+function cutAt(part: number, { points }: KnownCuts): string | undefined {
+  return points[Math.round(part * 100) - 1]
+}
+
+/** Throws `invalid_rule` with the path of the fault where the metric cannot be compared so. */
+export function comparedWith(
+  definition: MetricDefinition,
+  { op, value }: Pick<ComputedNode, 'op' | 'value'>,
+  path: string,
+): ComparedNode {
+  switch (definition.k) {
+    case 'agg':
+      return aggregateAt({ ...asWritten(definition), op, value }, path)
+    case 'pick':
+      return pickAt({ ...asWritten(definition), op, value }, path)
+    case 'time': {
+      const { k: _, ...events } = definition
+      return {
+        ...events,
+        k: 'elapsed',
+        op: oneOf(op, COMPARISONS, `${path}.op`),
+        value: amountAt(value, `${path}.value`),
+      }
+    }
+  }
+}
+
+/** What is read as all events of a type was written without a name. */
+function asWritten({ event, ...rest }: MetricDefinition): Record<string, unknown> {
+  return event === '' ? rest : { ...rest, event }
 }

@@ -24,15 +24,18 @@ import {
   optional,
   textAt,
   wholeAt,
+  zoneAt,
 } from './parse-values.ts'
 import { EVENTS, eventsAt, PICKS, windowAt } from './parse-windows.ts'
 
 export function aggregateAt(node: Json, path: string): AggNode {
-  knownKeys(node, ['k', ...EVENTS, 'agg', 'prop', 'unit', 'currency', 'window', 'op', 'value'], path)
+  knownKeys(node, ['k', ...EVENTS, 'agg', 'prop', 'unit', 'currency', 'tz', 'window', 'op', 'value'], path)
   const agg = oneOf(node.agg, AGGREGATES, `${path}.agg`)
-  if (agg === 'count' && node.prop !== undefined)
-    throw fault(`${path}.prop`, 'a count takes no prop; did you mean agg "sum"?')
-  const prop = agg === 'count' ? undefined : textAt(node.prop, `${path}.prop`)
+  const isOfTimes = agg === 'count' || agg === 'days' || agg === 'span'
+  if (isOfTimes && node.prop !== undefined)
+    throw fault(`${path}.prop`, `agg "${agg}" takes no prop; did you mean agg "sum" or "distinct"?`)
+  const prop = isOfTimes ? undefined : textAt(node.prop, `${path}.prop`)
+  if (node.tz !== undefined && agg !== 'days') throw fault(`${path}.tz`, 'goes with agg "days" only')
   const unit =
     node.unit === undefined ? 'major' : oneOf(node.unit, ['major', 'minor'] as const, `${path}.unit`)
   const currency = node.currency === undefined ? undefined : textAt(node.currency, `${path}.currency`)
@@ -52,6 +55,7 @@ export function aggregateAt(node: Json, path: string): AggNode {
     ...(prop === undefined ? {} : { prop }),
     ...(node.unit === undefined ? {} : { unit }),
     ...(currency === undefined ? {} : { currency }),
+    ...(node.tz === undefined ? {} : { tz: zoneAt(node.tz, `${path}.tz`) }),
     window: windowAt(node.window, `${path}.window`),
     op: oneOf(node.op, COMPARISONS, `${path}.op`),
     value,

@@ -2,6 +2,7 @@
 // where a word is close to a known one, a suggestion. Nothing of a rule reaches SQL as text: values become parameters.
 import { RULE_LIMITS, type Rule, type RuleNode } from '../../schema/rule.ts'
 import { absenceAt, aggregateAt, pickAt, sequenceAt, timeAt } from './parse-events.ts'
+import { computedAt, quantileAt } from './parse-metrics.ts'
 import {
   anniversaryAt,
   dateAt,
@@ -35,6 +36,8 @@ const LEAVES = {
   sample: sampleAt,
   segment: segmentAt,
   list: listNodeAt,
+  computed: computedAt,
+  quantile: quantileAt,
   agg: aggregateAt,
   pick: pickAt,
   time: timeAt,

@@ -11,7 +11,6 @@ import type {
   GeoNode,
   ListNode,
   PickNode,
-  PropertyFilter,
   Rule,
   RuleNode,
   SampleNode,
@@ -20,28 +19,25 @@ import type {
   TimeNode,
   TraitNode,
   Window,
+  Zone,
 } from '../../schema/rule.ts'
 import { toMinorUnits } from '../money.ts'
-import { compileClock, type PlanClock } from './clock.ts'
+import { compileClock } from './clock.ts'
 import { parseDuration } from './durations.ts'
+import { collectInputs, type Input, type Inputs } from './inputs.ts'
+import {
+  type ComparedNode,
+  type Computed,
+  compiledComputed,
+  compiledQuantile,
+  type Metrics,
+  NO_METRICS,
+  type Quantile,
+} from './metrics.ts'
 import { type PlanWindow, reachOf, windowOf } from './plan-windows.ts'
 
 /** Rises when plans are made in another way: stored plans of before are compiled again from their rule when they are read. */
-export const PLAN_VERSION = 4
-
-/** Events that leaves read. Same type, name, filters and clock, same input. */
-export type Input = {
-  type: string
-  /** '' = every name of a type other than `track`. */
-  event: string
-  where: PropertyFilter[]
-  /** Only those on it: the clock of the leaves' windows. */
-  clock?: PlanClock
-  /** Properties that filters and leaves look at. */
-  props: string[]
-  /** How far back it is read from the instant that is asked for, ms; absent = without limit. */
-  lastMs?: number
-}
+export const PLAN_VERSION = 5
 
 export type AggLeaf = {
   k: 'agg'
@@ -51,6 +47,8 @@ export type AggLeaf = {
   /** '' for counts; with `currency` the purchase value in minor units of that currency instead of a property. */
   prop: string
   currency: string
+  /** Of `days`. */
+  tz?: Zone
   op: Comparison
   /** Exact decimal text. */
   value: string
@@ -70,6 +68,17 @@ export type SequenceLeaf = {
   steps: PlanStep[]
   none?: { input: number; withinMs: number; same: string[]; until: 'deadline' | 'now' }
 }
+/** How many days ago the first or last event was. */
+export type ElapsedLeaf = {
+  k: 'elapsed'
+  input: number
+  pick: TimeNode['pick']
+  op: Comparison
+  value: string
+}
+export type ComputedLeaf = Computed<MetricLeaf>
+export type QuantileLeaf = Quantile<MetricLeaf>
+export type MetricLeaf = AggLeaf | PickLeaf | ElapsedLeaf
 export type Leaf =
   | TraitNode
   | DwellNode
@@ -79,6 +88,8 @@ export type Leaf =
   | SampleNode
   | SegmentNode
   | ListNode
+  | ComputedLeaf
+  | QuantileLeaf
   | AggLeaf
   | PickLeaf
   | TimeLeaf
@@ -93,7 +104,8 @@ export type Expr =
 
 export type Plan = { planVersion: typeof PLAN_VERSION; inputs: Input[]; leaves: Leaf[]; expr: Expr }
 
-export function compileRule(rule: Rule): Plan {
+/** `metrics` = all that the rule names; throws where one is not there, which is looked at before. */
+export function compileRule(rule: Rule, metrics: Metrics = NO_METRICS): Plan {
   const inputs = collectInputs()
   const leaves: Leaf[] = []
   const walk = (node: RuleNode): Expr => {
@@ -106,7 +118,7 @@ export function compileRule(rule: Rule): Plan {
       case 'not':
         return { k: 'not', of: walk(node.of) }
       default:
-        leaves.push(leafOf(node, inputs))
+        leaves.push(leafOf(node, inputs, metrics))
         return { k: 'leaf', leaf: leaves.length - 1 }
     }
   }
@@ -114,18 +126,27 @@ export function compileRule(rule: Rule): Plan {
   return { planVersion: PLAN_VERSION, inputs: inputs.all(), leaves, expr }
 }
 
+/** Everybody's values of these metrics: a plan of which only the leaves are looked at, in their order. */
+export function compileMetrics(metrics: Metrics): Omit<Plan, 'leaves'> & { leaves: ComputedLeaf[] } {
+  const inputs = collectInputs()
+  const leaves = [...metrics.keys()].map((metric) =>
+    compiledComputed({ metric, op: 'eq', value: 0 }, metrics, (one) => metricLeaf(one, inputs)),
+  )
+  return { planVersion: PLAN_VERSION, inputs: inputs.all(), leaves, expr: { k: 'all', of: [] } }
+}
+
 type LeafNode = Exclude<RuleNode, { k: 'all' | 'any' | 'atLeast' | 'not' }>
 
-function leafOf(node: LeafNode, inputs: Inputs): Leaf {
+function leafOf(node: LeafNode, inputs: Inputs, metrics: Metrics): Leaf {
   switch (node.k) {
+    case 'computed':
+      return compiledComputed(node, metrics, (one) => metricLeaf(one, inputs))
+    case 'quantile':
+      return compiledQuantile(node, metrics, (one) => metricLeaf(one, inputs))
     case 'agg':
       return aggLeaf(node, inputs)
-    case 'pick': {
-      const { k, pick, prop, op, value } = node
-      const { window, reach, clock } = openWindow(node.window, inputs)
-      const input = inputs.numberOf(node, reach, [prop], clock)
-      return { k, pick, prop, op, ...(value === undefined ? {} : { value }), input, window }
-    }
+    case 'pick':
+      return pickLeaf(node, inputs)
     case 'time': {
       const { k, pick, op } = node
       return { k, pick, op, input: inputs.numberOf(node, undefined), agoMs: parseDuration(node.ago) ?? 0 }
@@ -139,6 +160,26 @@ function leafOf(node: LeafNode, inputs: Inputs): Leaf {
   }
 }
 
+function metricLeaf(node: ComparedNode, inputs: Inputs): MetricLeaf {
+  switch (node.k) {
+    case 'agg':
+      return aggLeaf(node, inputs)
+    case 'pick':
+      return pickLeaf(node, inputs)
+    case 'elapsed': {
+      const { k, pick, op, value } = node
+      return { k, input: inputs.numberOf(node, undefined), pick, op, value: String(value) }
+    }
+  }
+}
+
+function pickLeaf(node: PickNode, inputs: Inputs): PickLeaf {
+  const { k, pick, prop, op, value } = node
+  const { window, reach, clock } = openWindow(node.window, inputs)
+  const input = inputs.numberOf(node, reach, [prop], clock)
+  return { k, pick, prop, op, ...(value === undefined ? {} : { value }), input, window }
+}
+
 function aggLeaf(node: AggNode, inputs: Inputs): AggLeaf {
   const isRevenue = node.prop === 'revenue' && node.agg !== 'distinct'
   const prop = isRevenue ? '' : (node.prop ?? '')
@@ -150,6 +191,7 @@ function aggLeaf(node: AggNode, inputs: Inputs): AggLeaf {
     agg: node.agg,
     prop,
     currency: isRevenue ? (node.currency ?? 'USD') : '',
+    ...(node.tz === undefined ? {} : { tz: node.tz }),
     op: node.op,
     value: thresholdOf(node),
   }
@@ -208,35 +250,4 @@ function openWindow(window: Window, inputs: Inputs) {
   const zone = window.k === 'calendar' ? window.tz : undefined
   const clock = window.clock === undefined ? undefined : compileClock(window.clock, zone)
   return { window: opened, reach: reachOf(opened), clock }
-}
-
-type Events = { event: string; type?: string; where?: PropertyFilter[] }
-type Inputs = {
-  numberOf(events: Events, reachMs: number | undefined, props?: string[], clock?: PlanClock): number
-  all(): Input[]
-}
-
-function collectInputs(): Inputs {
-  const inputs: Input[] = []
-  const numbers = new Map<string, number>()
-  return {
-    numberOf({ event, type = 'track', where = [] }, reachMs, props = [], clock) {
-      const key = JSON.stringify([type, event, where, clock])
-      let number = numbers.get(key)
-      if (number === undefined) {
-        number = inputs.length
-        numbers.set(key, number)
-        const only = clock === undefined ? {} : { clock }
-        const reach = reachMs === undefined ? {} : { lastMs: reachMs }
-        inputs.push({ type, event, where, ...only, props: [], ...reach })
-      }
-      const input = inputs[number]
-      if (input === undefined) throw new Error('an input has no number')
-      input.props = [...new Set([...input.props, ...props, ...where.map((filter) => filter.prop)])].sort()
-      if (reachMs === undefined) delete input.lastMs
-      else if (input.lastMs !== undefined) input.lastMs = Math.max(input.lastMs, reachMs)
-      return number
-    },
-    all: () => inputs,
-  }
 }

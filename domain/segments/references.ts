@@ -1,5 +1,5 @@
-// What rules refer to: lists, and other segments, of which nobody refers to itself by a detour. Pure.
-import { RULE_LIMITS, type RuleNode } from '../../schema/rule.ts'
+// What rules refer to: lists, metrics, and other segments, of which nobody refers to itself by a detour. Pure.
+import { type ComputedNode, type QuantileNode, RULE_LIMITS, type RuleNode } from '../../schema/rule.ts'
 import type { Plan } from './plan.ts'
 
 /** Slugs that a rule refers to, each once. */
@@ -29,6 +29,26 @@ export function listsOf(node: RuleNode, path = 'rule.match'): { path: string; li
       return listsOf(node.of, `${path}.of`)
     case 'list':
       return [{ path: `${path}.list`, list: node.list }]
+    default:
+      return []
+  }
+}
+
+/** Metrics that a rule names, each with where it does so. */
+export function metricsOf(
+  node: RuleNode,
+  path = 'rule.match',
+): { path: string; node: ComputedNode | QuantileNode }[] {
+  switch (node.k) {
+    case 'all':
+    case 'any':
+    case 'atLeast':
+      return node.of.flatMap((child, i) => metricsOf(child, `${path}.of[${i}]`))
+    case 'not':
+      return metricsOf(node.of, `${path}.of`)
+    case 'computed':
+    case 'quantile':
+      return [{ path, node }]
     default:
       return []
   }

@@ -1,17 +1,17 @@
 // What a condition found, said against what it wants, in words: for the explanation of a segment. Pure.
-import type { Comparison, PropertyFilter, TraitOp } from '../../schema/rule.ts'
+import type { Aggregate, Comparison, PropertyFilter, TraitOp } from '../../schema/rule.ts'
 import { exponentOf } from '../money.ts'
 import type { PlanClock } from './clock.ts'
 import { sinceAt } from './dwell.ts'
 import type { Facts } from './facts.ts'
-import type { AggLeaf, Leaf, Plan } from './plan.ts'
+import type { AggLeaf, Leaf, MetricLeaf, Plan } from './plan.ts'
 import type { PlanWindow } from './plan-windows.ts'
 import { spanAt } from './windows.ts'
 
 type Said = { plan: Plan; facts: Facts; atMs: number; holds: boolean; value: unknown }
 
 /** `value` = what was found: domain/segments/explain.ts. */
-export function inWords(leaf: Leaf, { plan, facts, atMs, holds, value }: Said): string {
+export function inWords(leaf: Leaf | MetricLeaf, { plan, facts, atMs, holds, value }: Said): string {
   const events = (input: number) => eventsInWords(plan, input)
   const during = (window: PlanWindow, input: number) => {
     const clock = plan.inputs[input]?.clock
@@ -30,11 +30,17 @@ export function inWords(leaf: Leaf, { plan, facts, atMs, holds, value }: Said): 
     case 'anniversary':
       return `${leaf.path} ${found(value)}; wanted ${daysInWords(leaf.offset ?? 0)} of its return`
     case 'agg': {
-      const what = leaf.agg === 'count' ? 'count' : `${leaf.agg} of ${leaf.prop || 'revenue'}`
+      const what = OF_TIMES[leaf.agg] ?? `${leaf.agg} of ${leaf.prop || 'revenue'}`
       const [is, wanted] = [amount(leaf, value), amount(leaf, leaf.value)]
       const where = `${events(leaf.input)} ${during(leaf.window, leaf.input)}`
       return `${what} of ${where} is ${is}; wanted ${COMPARED[leaf.op]} ${wanted}`
     }
+    case 'computed':
+      return `metric ${leaf.metric}: ${inWords(leaf.of, { plan, facts, atMs, holds, value })}`
+    case 'quantile':
+      return `metric ${leaf.metric} ${found(value)}; wanted ${leaf.from ?? 'any value'} up to and without ${leaf.below ?? 'any end'}`
+    case 'elapsed':
+      return `days since the ${leaf.pick} ${events(leaf.input)} ${found(value)}; wanted ${COMPARED[leaf.op]} ${leaf.value}`
     case 'pick':
       return `${leaf.prop} of the ${leaf.pick} ${events(leaf.input)} ${during(leaf.window, leaf.input)} ${found(value)}; wanted ${conditionInWords(leaf)}`
     case 'time': {
@@ -59,6 +65,12 @@ export function inWords(leaf: Leaf, { plan, facts, atMs, holds, value }: Said): 
     default:
       return `${leaf.k} found ${shown(value)}`
   }
+}
+
+const OF_TIMES: Partial<Record<Aggregate, string>> = {
+  count: 'count',
+  days: 'different days',
+  span: 'days from the first to the last',
 }
 
 const COMPARED: Record<Comparison, string> = {

@@ -4,7 +4,7 @@ import type { AbsenceNode, AggNode, PickNode, PropertyFilter, TimeNode, Window }
 import { intArray } from '../arrays.ts'
 import { fits, numberOf, operator } from './conditions.ts'
 import { type Fragment, joined, type Scope } from './scope.ts'
-import { isInWindow, lengthOf } from './windows.ts'
+import { isInWindow, lengthOf, zoneOf } from './windows.ts'
 
 type Events = { event: string; type?: string; where?: PropertyFilter[] }
 
@@ -31,35 +31,62 @@ export function property(sql: Scope['sql'], prop: string): Fragment {
   return sql`(e.properties -> ${prop}::text)`
 }
 
-function isOneIn(scope: Scope, node: Events, window: Window): Fragment {
+export function isOneIn(scope: Scope, node: Events, window: Window): Fragment {
   return scope.sql`${isOne(scope, node)} and ${isInWindow(scope, window, (anchor) => isOne(scope, anchor))}`
 }
 
 export function aggregateHolds(scope: Scope, node: AggNode): Fragment {
   const { sql } = scope
-  const events = sql`from events e where ${isOneIn(scope, node, node.window)}`
-  const is = operator(sql, node.op)
-  const isRevenue = node.prop === 'revenue' && node.agg !== 'distinct'
-  const currency = node.currency ?? 'USD'
-  const amount = isRevenue
-    ? sql`case when e.currency = ${currency}::text then e.value::numeric end`
-    : numberOf(sql, property(sql, node.prop ?? ''))
   // Revenue is kept in minor units.
-  const scale = isRevenue && node.unit !== 'minor' ? 10 ** exponentOf(currency) : 1
+  const scale = isRevenue(node) && node.unit !== 'minor' ? 10 ** exponentOf(node.currency ?? 'USD') : 1
   const wanted = sql`(${String(node.value)}::numeric * ${scale}::numeric)`
+  const { amount, per } = measureOf(scope, node)
+  return sql`(
+    select ${amount} ${operator(sql, node.op)} ${wanted} * ${per}
+    from events e where ${isOneIn(scope, node, node.window)}
+  )`
+}
+
+type Measured = Omit<AggNode, 'op' | 'value'>
+
+function isRevenue({ prop, agg }: Measured): boolean {
+  return prop === 'revenue' && agg !== 'distinct'
+}
+
+/**
+ * Over events `e`: `amount` of so many, `per` so many, so that nothing is divided before it is compared; `found` = how many
+ * events it is made of. Revenue in minor units.
+ */
+export function measureOf(
+  scope: Scope,
+  node: Measured,
+): { amount: Fragment; per: Fragment; found: Fragment } {
+  const { sql } = scope
+  const value = isRevenue(node)
+    ? sql`case when e.currency = ${node.currency ?? 'USD'}::text then e.value::numeric end`
+    : numberOf(sql, property(sql, node.prop ?? ''))
+  const [one, all, valued] = [sql`1`, sql`count(*)`, sql`count(${value})`]
   switch (node.agg) {
     case 'count':
-      return sql`(select count(*) ${is} ${wanted} ${events})`
-    case 'distinct':
-      return sql`(select count(distinct nullif(${property(sql, node.prop ?? '')}, 'null')) ${is} ${wanted} ${events})`
+      return { amount: all, per: one, found: all }
+    case 'distinct': {
+      const different = sql`count(distinct nullif(${property(sql, node.prop ?? '')}, 'null'))`
+      return { amount: different, per: one, found: different }
+    }
     case 'sum':
-      return sql`(select coalesce(sum(${amount}), 0) ${is} ${wanted} ${events})`
+      return { amount: sql`coalesce(sum(${value}), 0)`, per: one, found: valued }
     case 'avg':
-      return sql`(select sum(${amount}) ${is} ${wanted} * count(${amount}) ${events})`
+      return { amount: sql`sum(${value})`, per: valued, found: valued }
     case 'min':
-      return sql`(select min(${amount}) ${is} ${wanted} ${events})`
+      return { amount: sql`min(${value})`, per: one, found: valued }
     case 'max':
-      return sql`(select max(${amount}) ${is} ${wanted} ${events})`
+      return { amount: sql`max(${value})`, per: one, found: valued }
+    case 'days': {
+      const days = sql`count(distinct (e.time at time zone ${zoneOf(scope, node.tz)})::date)`
+      return { amount: days, per: one, found: all }
+    }
+    case 'span':
+      return { amount: sql`extract(epoch from max(e.time) - min(e.time))`, per: sql`86400`, found: all }
   }
 }
 
@@ -94,7 +121,7 @@ export function timeHolds(scope: Scope, node: TimeNode): Fragment {
   )`
 }
 
-function earliestOrLatest(sql: Scope['sql'], pick: 'first' | 'last'): Fragment {
+export function earliestOrLatest(sql: Scope['sql'], pick: 'first' | 'last'): Fragment {
   return pick === 'first' ? sql`min(e.time)` : sql`max(e.time)`
 }
 

@@ -1,12 +1,43 @@
-// What a statement has to know from home, where names of events, ids of people and lists are, also when the people it asks
-// about live on another server.
+// What a statement has to know from home, where names of events, ids of people, lists and metrics are, also when the people it
+// asks about live on another server.
+import type { MetricDefinition } from '../../schema/metric.ts'
 import { intArray, textArray } from '../arrays.ts'
 import type { Queryable } from '../sql.ts'
-import type { EventName, HomeFacts } from './scope.ts'
+import type { EventName, HomeFacts, HomeMetric } from './scope.ts'
 
 export type Asked = { names: EventName[]; lists: string[] }
 
-export async function readHomeFacts(home: Queryable, asked: Asked, profileIds: number[]): Promise<HomeFacts> {
+/** Definitions say what else is asked: they are read before the rest. */
+export async function readHomeMetrics(home: Queryable, slugs: string[]): Promise<Map<string, HomeMetric>> {
+  const rows = await home<
+    {
+      slug: string
+      definition: MetricDefinition
+      cutDefinition: MetricDefinition | null
+      points: string[] | null
+    }[]
+  >`
+    select m.slug, v.definition, w.definition as "cutDefinition", c.points
+    from metrics m
+    join metric_versions v on v.metric_id = m.metric_id and v.version = m.live_version
+    left join metric_cuts c on c.metric_id = m.metric_id and c.cut_version = m.live_cuts
+    left join metric_versions w on w.metric_id = c.metric_id and w.version = c.metric_version
+    where m.archived_at is null and m.slug = any(${textArray(slugs)}::text[])`
+  return new Map(
+    rows.map(({ slug, definition, cutDefinition, points }) => [
+      slug,
+      cutDefinition === null || points === null
+        ? { definition }
+        : { definition, cuts: { definition: cutDefinition, points } },
+    ]),
+  )
+}
+
+export async function readHomeFacts(
+  home: Queryable,
+  asked: Asked,
+  profileIds: number[],
+): Promise<Omit<HomeFacts, 'metric'>> {
   const names = asked.names.length === 0 ? [] : await readNames(home, asked.names)
   const listed = asked.lists.length === 0 ? [] : await readListed(home, asked.lists, profileIds)
   return {

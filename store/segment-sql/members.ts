@@ -3,9 +3,9 @@
 import type { Rule } from '../../schema/rule.ts'
 import { intArray } from '../arrays.ts'
 import type { Queryable } from '../sql.ts'
-import { type Asked, readHomeFacts } from './home-facts.ts'
+import { type Asked, readHomeFacts, readHomeMetrics } from './home-facts.ts'
 import { nodeHolds } from './nodes.ts'
-import { type Fragment, type HomeFacts, joined, type Scope } from './scope.ts'
+import { type Fragment, type HomeFacts, type HomeMetric, joined, type Scope } from './scope.ts'
 import { zoneColumns } from './windows.ts'
 
 /** Somebody, and the instant (ms) at which the rule is asked. */
@@ -33,8 +33,15 @@ export async function membersOf(places: Places, input: MembersInput): Promise<As
 
 /** The statement of `membersOf`, to be run or to be part of another; it returns "profileId" and "atMs". */
 export async function membersStatement({ sql, home }: Places, input: MembersInput) {
-  const asked: Asked = { names: [], lists: [] }
-  // Written once to see what it asks of home.
+  const metrics = await readHomeMetrics(home, askedBy(sql, input, new Map()).metrics)
+  const asked = askedBy(sql, input, metrics)
+  const facts = await readHomeFacts(home, asked, [...new Set(input.asks.map((ask) => ask.profileId))])
+  return { statement: statementOf(sql, input, { ...facts, metric: (slug) => metrics.get(slug) }) }
+}
+
+/** What the statement asks of home: it is written once to see it. */
+function askedBy(sql: Queryable, input: MembersInput, metrics: ReadonlyMap<string, HomeMetric>) {
+  const asked: Asked & { metrics: string[] } = { names: [], lists: [], metrics: [] }
   statementOf(sql, input, {
     eventIds: (name) => {
       asked.names.push(name)
@@ -44,9 +51,12 @@ export async function membersStatement({ sql, home }: Places, input: MembersInpu
       asked.lists.push(slug)
       return []
     },
+    metric: (slug) => {
+      asked.metrics.push(slug)
+      return metrics.get(slug)
+    },
   })
-  const facts = await readHomeFacts(home, asked, [...new Set(input.asks.map((ask) => ask.profileId))])
-  return { statement: statementOf(sql, input, facts) }
+  return asked
 }
 
 function statementOf(sql: Queryable, { rule, rules, asks }: MembersInput, facts: HomeFacts) {

@@ -2,6 +2,7 @@
 // second opinion: it shares the rule's type with the engine in domain/segments, and nothing else.
 import type { RuleNode, SegmentNode } from '../../schema/rule.ts'
 import { absenceHolds, aggregateHolds, pickHolds, timeHolds } from './events.ts'
+import { computedHolds, quantileHolds } from './metrics.ts'
 import { anniversaryHolds, dateHolds, geoHolds, listHolds, sampleHolds, traitHolds } from './people.ts'
 import { type Fragment, joined, type Scope, unsupported } from './scope.ts'
 import { sequenceHolds } from './sequences.ts'
@@ -18,6 +19,8 @@ const LEAVES: Writers = {
   sample: sampleHolds,
   segment: segmentHolds,
   list: listHolds,
+  computed: computedHolds,
+  quantile: quantileHolds,
   agg: aggregateHolds,
   pick: pickHolds,
   time: timeHolds,

@@ -2,6 +2,7 @@
 // before the last select. A part is a fragment: its values are parameters, nothing of a rule is ever text of the statement.
 import type { PendingQuery, Row } from 'postgres'
 import { fail, type MillraceError } from '../../runtime/errors.ts'
+import type { MetricDefinition } from '../../schema/metric.ts'
 import type { Rule } from '../../schema/rule.ts'
 import type { Queryable } from '../sql.ts'
 
@@ -13,10 +14,17 @@ export type Fragment = PendingQuery<Row[]>
 
 export type EventName = { type: string; event: string }
 
-/** What only home knows: numbers of event names, and who is in a list. */
+/** As it is defined now; `cuts` = its live points, ascending, and what they were worked out for. */
+export type HomeMetric = {
+  definition: MetricDefinition
+  cuts?: { definition: MetricDefinition; points: string[] }
+}
+
+/** What only home knows: numbers of event names, who is in a list, and what the names of metrics stand for. */
 export type HomeFacts = {
   eventIds(name: EventName): number[]
   listed(slug: string): number[]
+  metric(slug: string): HomeMetric | undefined
 }
 
 export type Scope = HomeFacts & {

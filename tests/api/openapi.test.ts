@@ -119,7 +119,7 @@ test('Swagger UI is served with a strict policy and without other hosts', async 
 
 /** What makes things comes first, what takes them away last. */
 function inOrder(all: Op[]): Op[] {
-  const makers = ['sources', 'templates', 'segments', 'campaigns']
+  const makers = ['sources', 'templates', 'metrics', 'segments', 'campaigns']
   const rank = (op: Op) => {
     const noParameter = !op.path.includes('{')
     const maker = makers.indexOf(op.tags?.[0] ?? '')

@@ -3,7 +3,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const FILE = fileURLToPath(new URL('../../../shared/data/cdnow/CDNOW_master.txt', import.meta.url))
+const fileOf = (name: string) => fileURLToPath(new URL(`../../../shared/data/cdnow/${name}`, import.meta.url))
+const FILE = fileOf('CDNOW_master.txt')
 
 /** `dollars` is the text of the file. */
 export type Purchase = { customer: string; date: string; cds: number; dollars: string }
@@ -33,11 +34,36 @@ export function readPurchases(): Purchase[] | undefined {
       const [customer = '', date = '', cds = '', dollars = ''] = line.trim().split(/\s+/)
       return {
         customer,
-        date: `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}`,
+        date: dayOf(date),
         cds: Number(cds),
         dollars,
       }
     })
+}
+
+/** What is published of a customer of the sample as of the end of calibration, 1997-09-30; in weeks. */
+export type Summary = { customer: string; frequency: number; recency: number; T: number }
+
+/** The systematic sample of a tenth of the customers, under numbers of its own; undefined where it is not there. */
+export function readSample(): { purchases: Purchase[]; published: Summary[] } | undefined {
+  const [file, summary] = [fileOf('CDNOW_sample.txt'), fileOf('cdnow_customers_summary.csv')]
+  if (!existsSync(file) || !existsSync(summary)) return undefined
+  const linesOf = (name: string) => readFileSync(name, 'utf8').trim().split('\n')
+  const purchases = linesOf(file).map((line) => {
+    const [, customer = '', date = '', cds = '', dollars = ''] = line.trim().split(/\s+/)
+    return { customer: String(Number(customer)), date: dayOf(date), cds: Number(cds), dollars }
+  })
+  const published = linesOf(summary)
+    .slice(1)
+    .map((line) => {
+      const [customer = '', frequency, recency, T] = line.trim().split(',')
+      return { customer, frequency: Number(frequency), recency: Number(recency), T: Number(T) }
+    })
+  return { purchases, published }
+}
+
+function dayOf(digits: string): string {
+  return `${digits.slice(0, 4)}-${digits.slice(4, 6)}-${digits.slice(6)}`
 }
 
 /** The same figures of some purchases, by plain counting; days as texts order as days do. */

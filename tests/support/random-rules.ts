@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { AGGREGATES, COMPARISONS, type GeoNode, type RuleNode, type Scalar } from '../../schema/rule.ts'
 import { LISTS, START } from './random-lives.ts'
+import { CUTS, METRICS } from './random-metrics.ts'
 import { condition, events, span, window, zone } from './random-windows.ts'
 
 const aggregate: fc.Arbitrary<RuleNode> = fc
@@ -13,10 +14,14 @@ const aggregate: fc.Arbitrary<RuleNode> = fc
     op: fc.constantFrom(...COMPARISONS),
     count: fc.integer({ min: 0, max: 4 }),
     amount: fc.constantFrom(0, 5, 10, 12.5, 20, '19.99', '30.00', -1),
+    days: fc.constantFrom(0, 0.125, '0.25', 0.5, 1),
+    tz: fc.option(zone, { nil: undefined }),
   })
-  .map(({ agg, events, revenue, window, op, count, amount }) => {
+  .map(({ agg, events, revenue, window, op, count, amount, days, tz }) => {
     const node = { k: 'agg' as const, ...events, agg, window, op }
     if (agg === 'count') return { ...node, value: count }
+    if (agg === 'days') return { ...node, ...(tz === undefined ? {} : { tz }), value: count }
+    if (agg === 'span') return { ...node, value: days }
     if (agg === 'distinct') return { ...node, prop: 'sku', value: count }
     const prop = revenue ? 'revenue' : 'qty'
     return { ...node, prop, value: revenue ? amount : Math.round(Number(amount)) }
@@ -154,10 +159,35 @@ const sample: fc.Arbitrary<RuleNode> = fc
 
 const list: fc.Arbitrary<RuleNode> = fc.constantFrom(...LISTS).map((list) => ({ k: 'list' as const, list }))
 
+/** With a value that its definition takes. */
+const computed: fc.Arbitrary<RuleNode> = fc
+  .record({
+    metric: fc.constantFrom(...Object.keys(METRICS)),
+    op: fc.constantFrom(...COMPARISONS),
+    value: fc.constantFrom(0, 1, 2, 10, 20),
+    days: fc.constantFrom(0, 0.125, '0.25', 0.5, 1, -1),
+    condition,
+  })
+  .map(({ metric, op, value, days, condition }) => {
+    const definition = METRICS[metric]
+    const isOfDays = definition?.k === 'time' || (definition?.k === 'agg' && definition.agg === 'span')
+    const compared = definition?.k === 'pick' ? condition : { op, value: isOfDays ? days : value }
+    return { k: 'computed' as const, metric, ...compared }
+  })
+
+const quantile: fc.Arbitrary<RuleNode> = fc
+  .record({
+    metric: fc.constantFrom(...Object.keys(CUTS)),
+    part: fc.constantFrom([0, 0.2], [0.2, 0.5], [0.5, 0.8], [0.8, 1], [0, 1], [0.35, 0.85]),
+  })
+  .map(({ metric, part: [from = 0, to = 1] }) => ({ k: 'quantile' as const, metric, from, to }))
+
 const leaf = fc.oneof(
   { weight: 8, arbitrary: aggregate },
   { weight: 3, arbitrary: sequence },
   { weight: 2, arbitrary: dwell },
+  { weight: 3, arbitrary: computed },
+  { weight: 2, arbitrary: quantile },
   ...[pick, time, absence, trait, date, anniversary, geo, sample, list].map((arbitrary) => ({
     weight: 1,
     arbitrary,

@@ -1,8 +1,19 @@
 // What a rule means, said as plainly as possible and slowly: one person, all events in memory, one instant. The engine
 // is compared with it. Written from the language's definition, shares no code with domain/segments.
 import { createHash } from 'node:crypto'
-import type { AggNode, PropertyFilter, Rule, RuleNode, SequenceNode, Window } from '../../schema/rule.ts'
+import type { MetricDefinition } from '../../schema/metric.ts'
+import type {
+  AggNode,
+  Comparison,
+  ComputedNode,
+  PropertyFilter,
+  Rule,
+  RuleNode,
+  SequenceNode,
+  Window,
+} from '../../schema/rule.ts'
 import { compare, condition } from './oracle-condition.ts'
+import { daysSince, differentDays, isBetween, numberOf, spanOfDays } from './oracle-metrics.ts'
 import { instant, isIn, isOnClock, length, localDay, zoneOf } from './oracle-time.ts'
 
 export type OracleEvent = {
@@ -25,6 +36,10 @@ export type OraclePerson = {
   firstSeen?: number
   /** Slugs of the lists that one of the person's user ids is in. */
   lists?: string[]
+  /** Definitions of metrics, by slug. */
+  metrics?: Record<string, MetricDefinition>
+  /** 99 cut points of each, by slug; revenue in minor units. */
+  cuts?: Record<string, readonly string[]>
   /** Rules of other segments, by slug. */
   segments?: Record<string, Rule>
 }
@@ -120,6 +135,16 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
     }
     case 'list':
       return (person.lists ?? []).includes(node.list)
+    case 'computed':
+      return computed(node, person, atMs)
+    case 'quantile': {
+      const definition = person.metrics?.[node.metric]
+      const points = person.cuts?.[node.metric]
+      if (definition === undefined || points === undefined || definition.k === 'pick') return false
+      const window: Window = definition.k === 'time' ? { k: 'lifetime' } : definition.window
+      const events = inWindow(matching(definition, person), window, person, atMs)
+      return isBetween(numberOf(definition, events, person.traits, atMs), node, points)
+    }
     case 'agg':
       return aggregate(node, person, atMs)
     case 'pick': {
@@ -145,6 +170,15 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
     case 'seq':
       return sequence(node, person, atMs)
   }
+}
+
+/** Its definition, compared. */
+function computed({ metric, op, value }: ComputedNode, person: OraclePerson, atMs: number): boolean {
+  const definition = person.metrics?.[metric]
+  if (definition === undefined) return false
+  if (definition.k !== 'time') return holds({ ...definition, op, value } as RuleNode, person, atMs)
+  const days = daysSince(matching(definition, person), definition.pick, atMs)
+  return days !== undefined && compare(days, op as Comparison, Number(value))
 }
 
 /** Every chain is tried. */
@@ -240,6 +274,12 @@ function aggregate(node: AggNode, person: OraclePerson, atMs: number): boolean {
     const values = events.map((event) => event.properties[node.prop ?? ''] ?? null)
     const different = new Set(values.filter((value) => value !== null).map((value) => JSON.stringify(value)))
     return compare(different.size, node.op, Number(node.value))
+  }
+  if (node.agg === 'days')
+    return compare(differentDays(events, node.tz, person.traits), node.op, Number(node.value))
+  if (node.agg === 'span') {
+    const days = spanOfDays(events)
+    return days !== undefined && compare(days, node.op, Number(node.value))
   }
   const isRevenue = node.prop === 'revenue'
   const values = events.flatMap((event) => {

@@ -6,6 +6,7 @@ import type { ScheduleTask } from '../../schema/jobs.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import type { ScheduleDeps } from './deps.ts'
 import { checkDrift } from './drift.ts'
+import { recomputeCuts } from './metric-cuts.ts'
 import { closeSilentSessions, recomputeUserAggregates } from './people.ts'
 import { applyRetention, makePartitionsAhead } from './retention.ts'
 import { sweep } from './sweep.ts'
@@ -19,6 +20,7 @@ export const TASKS: Record<TaskName, Task> = {
   'close-sessions': closeSilentSessions,
   'user-aggregates': recomputeUserAggregates,
   'segment-drift': checkDrift,
+  'metric-cuts': recomputeCuts,
   sweep,
 }
 
@@ -30,6 +32,7 @@ export function taskRows(config: Config): { task: TaskName; due: Due }[] {
     { task: 'close-sessions', due: { cron: '0 */6 * * *' } },
     { task: 'user-aggregates', due: { cron: '0 2 * * *' } },
     { task: 'segment-drift', due: { cron: '30 * * * *' } },
+    { task: 'metric-cuts', due: { cron: '20 * * * *' } },
     { task: 'sweep', due: { everyMs: config.sweepMs } },
   ]
 }

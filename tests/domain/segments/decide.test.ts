@@ -8,18 +8,15 @@ import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule, type Plan } from '../../../domain/segments/plan.ts'
 import { NEVER } from '../../../domain/segments/timed.ts'
 import { DAYS, HOUR, life, lists, START, statements, traits } from '../../support/random-lives.ts'
+import { KNOWN_METRICS, MEASURED } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import { isMember, type OracleEvent } from '../../support/segment-oracle.ts'
 import { toldBy } from '../../support/told-traits.ts'
 
 const DAY = 24 * HOUR
 const agg = (over: Record<string, unknown>) => ({
-  k: 'agg',
-  event: 'Order Completed',
-  agg: 'count',
+  ...{ k: 'agg', event: 'Order Completed', agg: 'count', op: 'gt', value: 5 },
   window: { k: 'rolling', last: 'P30D' },
-  op: 'gt',
-  value: 5,
   ...over,
 })
 
@@ -209,12 +206,12 @@ test('every rule is what its plain meaning says, from change to change, and neve
       (match, ...random) => {
         const [lives, first, said, inLists, hour, day] = random
         const events = lives.map((one) => ({ ...one, time: one.time - START + day }))
-        const plan = compileRule(parseRule({ match }))
+        const plan = compileRule(parseRule({ match }), KNOWN_METRICS)
         const rule = { match }
         const firstSeen = day - 48 * HOUR
         const later = said.map((one) => ({ ...one, time: one.time - START + day }))
         const told = toldBy([{ time: firstSeen, traits: first }, ...later])
-        const person = { ...told.person, events, profileId: 7, firstSeen, lists: inLists }
+        const person = { ...MEASURED, ...told.person, events, profileId: 7, firstSeen, lists: inLists }
         const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
         const known7 = { ...told.known, profileId: 7, firstMs: firstSeen, lists: new Set(inLists) }
         const facts = factsFor(plan, { ...known7, events: indexEvents(sorted) }, new Map())
@@ -261,10 +258,13 @@ test('a rule over other segments is what theirs say at that instant, and changes
         k: 'any',
         of: [refer('both'), { k: 'all', of: [refer('b'), own, refer('gone')] }, refer('a')],
       })
-      const plans = new Map(Object.entries(segments).map(([slug, one]) => [slug, compileRule(one)]))
-      const plan = compileRule(rule)
+      const plans = new Map(
+        Object.entries(segments).map(([slug, one]) => [slug, compileRule(one, KNOWN_METRICS)]),
+      )
+      const plan = compileRule(rule, KNOWN_METRICS)
       const firstMs = START - 48 * HOUR
-      const person = { traits: {}, events, profileId: 7, firstSeen: firstMs, lists: inLists, segments }
+      const over7 = { ...MEASURED, segments, traits: {}, profileId: 7 }
+      const person = { ...over7, events, firstSeen: firstMs, lists: inLists }
       const sorted = events.map(occurrenceOf).sort((one, other) => one.time - other.time)
       const known = { profileId: 7, traits: {}, traitSince: {}, firstMs, lists: new Set(inLists) }
       const facts = factsFor(plan, { ...known, events: indexEvents(sorted) }, plans)

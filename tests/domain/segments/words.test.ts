@@ -7,6 +7,7 @@ import { indexEvents, type Occurrence } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
 import { HOUR, life, lists, START, statements, traits } from '../../support/random-lives.ts'
+import { KNOWN_METRICS } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import { toldBy } from '../../support/told-traits.ts'
 
@@ -25,7 +26,7 @@ const person = {
 }
 
 function wordsOf(match: unknown): string | undefined {
-  const plan = compileRule(parseRule({ match }))
+  const plan = compileRule(parseRule({ match }), KNOWN_METRICS)
   return explain(plan, factsFor(plan, person, new Map()), START).words
 }
 
@@ -109,7 +110,7 @@ test.each<[unknown, string]>([
 test('every condition of every rule is said in words, and none without a value', () => {
   fc.assert(
     fc.property(ruleNode, life, traits, statements, lists, (match, lives, first, said, inLists) => {
-      const plan = compileRule(parseRule({ match }))
+      const plan = compileRule(parseRule({ match }), KNOWN_METRICS)
       const { known } = toldBy([{ time: START - 48 * HOUR, traits: first }, ...said])
       const events = lives.map(
         ({ properties, value, currency, ...rest }): Occurrence => ({

@@ -2,7 +2,6 @@
 // meanwhile misses nobody.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { parseRule } from '../../../domain/segments/parse.ts'
-import { compileRule } from '../../../domain/segments/plan.ts'
 import { decodePayload } from '../../../queues/codec.ts'
 import { persist, segment } from '../../../queues/pipeline.ts'
 import { startRuns } from '../../../queues/segment-runs.ts'
@@ -25,8 +24,7 @@ afterEach(() => world.close())
 
 async function goLive(slug: string, match: unknown) {
   const rule = parseRule({ match })
-  const plan = compileRule(rule)
-  return createSegment(world.sql, { slug, name: slug, rule, plan, ruleHash: slug, author: '', note: '' })
+  return createSegment(world.sql, { slug, name: slug, rule, ruleHash: slug, author: '', note: '' })
 }
 
 const atLeastOne = (event: string) =>

@@ -11,7 +11,15 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-const TASKS = ['close-sessions', 'partitions', 'retention', 'segment-drift', 'sweep', 'user-aggregates']
+const TASKS = [
+  'close-sessions',
+  'metric-cuts',
+  'partitions',
+  'retention',
+  'segment-drift',
+  'sweep',
+  'user-aggregates',
+]
 
 test('what was missed while nothing ran is done at start, and the clock goes on', async () => {
   const first = await world.run(schedulePool)
@@ -46,6 +54,7 @@ test('schedules are set once, in UTC, and one that is no longer wanted goes', as
   const schedulers = await queue.getJobSchedulers(0, -1)
   expect(schedulers.map((one) => [one.key, one.pattern ?? one.every, one.tz]).sort()).toEqual([
     ['close-sessions', '0 */6 * * *', 'UTC'],
+    ['metric-cuts', '20 * * * *', 'UTC'],
     ['partitions', '0 * * * *', 'UTC'],
     ['retention', '0 3 * * *', 'UTC'],
     ['segment-drift', '30 * * * *', 'UTC'],

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { waitUntilDrained } from '../../../cli/demo/counts.ts'
 import type { Mention } from '../../../domain/identity.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
-import { compileRule } from '../../../domain/segments/plan.ts'
 import { persist } from '../../../queues/pipeline.ts'
 import type { NormalEvent } from '../../../schema/event.ts'
 import { createSegment } from '../../../store/segments.ts'
@@ -41,8 +40,7 @@ beforeAll(async () => {
   await world.sql`insert into sources (name) values ('shop')`
   for (const [slug, match] of Object.entries(RULES)) {
     const rule = parseRule({ match })
-    const plan = compileRule(rule)
-    await createSegment(world.sql, { slug, name: slug, rule, plan, ruleHash: slug, author: '', note: '' })
+    await createSegment(world.sql, { slug, name: slug, rule, ruleHash: slug, author: '', note: '' })
   }
 })
 afterAll(() => world?.close())

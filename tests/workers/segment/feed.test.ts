@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { hearChanges } from '../../../cache/change-news.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
-import { compileRule } from '../../../domain/segments/plan.ts'
 import { persist, segment as segmentQueue } from '../../../queues/pipeline.ts'
 import { manualClock } from '../../../runtime/clock.ts'
 import { archiveSegment, createSegment } from '../../../store/segments.ts'
@@ -41,7 +40,7 @@ beforeAll(async () => {
   world = await testWorld()
   await world.sql`insert into sources (name) values ('shop')`
   const names = { slug: 'regulars', name: 'Regulars', ruleHash: 'x', author: '', note: '' }
-  segmentId = (await createSegment(world.sql, { ...names, rule, plan: compileRule(rule) }))?.segmentId ?? 0
+  segmentId = (await createSegment(world.sql, { ...names, rule }))?.segmentId ?? 0
   await world.run(persistPool, { clock })
   await world.run(segmentPool, { clock })
   api = await startApi(world)

@@ -15,6 +15,7 @@ import { runPass } from '../../../workers/segment/pass.ts'
 import { normalBatch, normalEvent } from '../../support/factory.ts'
 import { inPieces } from '../../support/list-pieces.ts'
 import { HOUR, LISTS, life, lists, START, statements, traits } from '../../support/random-lives.ts'
+import { MEASURED } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import {
   isMember,
@@ -23,6 +24,7 @@ import {
   type OracleStatement,
   traitsAt,
 } from '../../support/segment-oracle.ts'
+import { storeMetrics } from '../../support/stored-metrics.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
 
@@ -62,6 +64,7 @@ beforeAll(async () => {
     const ids = inLists.flatMap((of, i) => (of.includes(list) ? [`user-${i}`] : []))
     await replaceList(world.sql, list, inPieces([...ids, 'nobody']))
   }
+  await storeMetrics(world.sql, new Date(START))
   const rows = await world.sql<
     { profile_id: number; value: string }[]
   >`select profile_id, value from identities`
@@ -73,6 +76,7 @@ beforeAll(async () => {
       events: lives[i] ?? [],
       profileId: row.profile_id,
       lists: inLists[i] ?? [],
+      ...MEASURED,
       firstSeen: START - 48 * HOUR,
     })
   }

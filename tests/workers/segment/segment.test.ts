@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readMemberships } from '../../../cache/memberships.ts'
 import { shardOfProfile } from '../../../domain/buckets.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
-import { compileRule } from '../../../domain/segments/plan.ts'
 import { persist, segment as segmentQueue } from '../../../queues/pipeline.ts'
 import { manualClock } from '../../../runtime/clock.ts'
 import { countMembers } from '../../../store/members.ts'
@@ -72,7 +71,6 @@ beforeAll(async () => {
     slug: 'big-spenders',
     name: 'Big spenders',
     rule: bigSpenders,
-    plan: compileRule(bigSpenders),
     ruleHash: 'x',
     author: '',
     note: '',
@@ -148,7 +146,6 @@ test('an edited rule is picked up without a restart', async () => {
   })
   await addVersion(world.sql, segmentId, {
     rule: loose,
-    plan: compileRule(loose),
     ruleHash: 'y',
     author: '',
     note: '',

@@ -19,8 +19,10 @@ import { engineSays } from '../../support/engine-says.ts'
 import { normalBatch, normalEvent } from '../../support/factory.ts'
 import { inPieces } from '../../support/list-pieces.ts'
 import { HOUR, LISTS, life, lists, START, traits } from '../../support/random-lives.ts'
+import { MEASURED } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import { isMember, type OracleEvent, type OraclePerson } from '../../support/segment-oracle.ts'
+import { storeMetrics } from '../../support/stored-metrics.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
 
@@ -60,6 +62,7 @@ beforeAll(async () => {
   const all = lives.map((events, i): Known => {
     const day = DAYS[i % DAYS.length] ?? START
     return {
+      ...MEASURED,
       userId: `user-${i}`,
       day,
       traits: facts[i] ?? {},
@@ -74,6 +77,7 @@ beforeAll(async () => {
     const ids = all.filter((person) => person.lists?.includes(list)).map((person) => person.userId)
     await replaceList(world.sql, list, inPieces([...ids, 'nobody']))
   }
+  await storeMetrics(world.sql, new Date(START))
   for (const person of all) await learn(person)
 })
 afterAll(() => world?.close())
@@ -199,14 +203,9 @@ async function expectAgreement({ from, to, whom, engine }: Scope): Promise<numbe
       const stored = says?.(segmentId, profileId, atMs) ?? naive
       if (naive) yes += 1
       if (naive === sql && naive === stored) continue
-      const rest = {
-        at: new Date(atMs).toISOString(),
-        rule: rule.match,
-        person,
-        rules: Object.fromEntries(rules),
-      }
+      const [at, rest] = [new Date(atMs), { rule: rule.match, person, rules: Object.fromEntries(rules) }]
       throw new Error(
-        `naive ${naive}, SQL ${sql}, engine ${stored} (MILLRACE_TEST_SEED=${seed})\n${JSON.stringify(rest, null, 1)}`,
+        `naive ${naive}, SQL ${sql}, engine ${stored} at ${at.toISOString()} (MILLRACE_TEST_SEED=${seed})\n${JSON.stringify(rest, null, 1)}`,
       )
     }
   }

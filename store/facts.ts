@@ -1,16 +1,17 @@
-// A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule and
-// the explanation of a segment.
+// A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule, the
+// explanation of a segment, the values of metrics and their cut points.
 import { bucketOfProfile } from '../domain/buckets.ts'
 import { askedLists, askedSince, needsTraits } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type Facts, indexEvents } from '../domain/segments/facts.ts'
-import type { Input, Plan } from '../domain/segments/plan.ts'
+import type { Input } from '../domain/segments/inputs.ts'
+import type { Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
-import { type EventIds, readEventIds, readHistories } from '../store/histories.ts'
-import { readListsOf } from '../store/list-members.ts'
-import { readProfileStates } from '../store/memberships.ts'
-import type { LiveSegment } from '../store/segments.ts'
-import type { Sql } from '../store/sql.ts'
+import { type EventIds, readEventIds, readHistories } from './histories.ts'
+import { readListsOf } from './list-members.ts'
+import { readProfileStates } from './memberships.ts'
+import type { LiveSegment } from './segments.ts'
+import type { Sql } from './sql.ts'
 
 /** `plans` = those of all live segments; `inputs`, `lists`, `withTraits`, `sinceOf` = what it and those that it refers to look at. */
 export type AskedPlan = {
