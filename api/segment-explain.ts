@@ -28,7 +28,8 @@ const Condition = Type.Object({
   }),
   value: Type.Unknown({
     description:
-      'The trait, the aggregate as decimal text (revenue in minor units), the property or time of the event, the number of events',
+      'The trait, the aggregate as decimal text (revenue in minor units), the property or time of the event, the number of ' +
+      'events or messages, the state of consent',
   }),
   missing: Type.Union([Type.String(), Type.Null()], {
     description: 'What is missing to the threshold, where more of it would make the condition true',
@@ -98,16 +99,17 @@ export function segmentExplainRoutes(app: HttpServer, deps: ApiDeps): void {
 }
 
 async function explanationOf(
-  { servers }: ApiDeps,
+  deps: ApiDeps,
   profileId: number,
   { slug, asOfMs }: { slug: string; asOfMs: number },
 ): Promise<Static<typeof Explanation>> {
+  const { servers } = deps
   const live = await liveSegments(servers.home)
   const segment = live.find((one) => one.slug === slug)
   if (segment === undefined)
     throw fail('not_found', 'the segment is archived: nobody is in it', { field: 'segment' })
   const sql = servers.of(profileId)
-  const asked = await openPlan(servers.home, segment.plan, live)
+  const asked = await openPlan(deps, segment.plan, live)
   const [facts] = await readFacts(sql, asked, [profileId], asOfMs)
   if (facts === undefined) throw fail('not_found', 'there is no such profile')
   const members = await readMembershipsOf(sql, [profileId])

@@ -58,7 +58,8 @@ const Preview = Type.Object({
 })
 export type Preview = Static<typeof Preview>
 
-export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDeps): void {
+export function segmentPreviewRoutes(app: HttpServer, deps: ApiDeps): void {
+  const { servers, clock } = deps
   const oneAtATime = pLimit(1)
 
   typed(app).post(
@@ -83,7 +84,7 @@ export function segmentPreviewRoutes(app: HttpServer, { servers, clock }: ApiDep
       return oneAtATime(async () => {
         const startedMs = clock.now()
         const isLate = () => clock.now() - startedMs > (request.body.budgetMs ?? LIMITS.usualMs)
-        const asked = await openPlan(servers.home, plan, await liveSegments(servers.home))
+        const asked = await openPlan(deps, plan, await liveSegments(servers.home))
         const { members, of, share } = await preview(servers, asked, startedMs, isLate)
         return {
           ...{ members, of, complete: share === 1, estimate: estimateSize({ found: members, share }) },

@@ -8,6 +8,7 @@ import { recordAudit } from '../store/audit.ts'
 import { isSuppressed, liftSuppression, suppress } from '../store/suppressions.ts'
 import { actorOf } from './admission.ts'
 import type { ApiDeps } from './deps.ts'
+import { evaluateReach } from './reach.ts'
 import { typed } from './typed.ts'
 
 const tags = ['suppressions']
@@ -30,7 +31,8 @@ const Answer = Type.Object({
   changed: Type.Boolean({ description: 'False = it was so before' }),
 })
 
-export function suppressionRoutes(app: HttpServer, { sql, config }: ApiDeps): void {
+export function suppressionRoutes(app: HttpServer, deps: ApiDeps): void {
+  const { sql, config } = deps
   const routes = typed(app)
   const hashOf = ({ channel, address }: Address): Buffer => {
     if (channel === 'email' && !isEmailAddress(address.trim()))
@@ -54,6 +56,7 @@ export function suppressionRoutes(app: HttpServer, { sql, config }: ApiDeps): vo
       const changed = await suppress(sql, { channel, addressHash: hashOf(request.body), reason: 'manual' })
       if (changed)
         await recordAudit(sql, { actor: actorOf(request), action: 'suppression.add', details: { channel } })
+      if (changed) await evaluateReach(deps)
       return { suppressed: true, changed }
     },
   )
@@ -74,6 +77,7 @@ export function suppressionRoutes(app: HttpServer, { sql, config }: ApiDeps): vo
       const changed = await liftSuppression(sql, channel, hashOf(request.body))
       if (changed)
         await recordAudit(sql, { actor: actorOf(request), action: 'suppression.lift', details: { channel } })
+      if (changed) await evaluateReach(deps)
       return { suppressed: false, changed }
     },
   )

@@ -10,6 +10,7 @@ import type { Channel } from '../schema/jobs.ts'
 import { readProfile, survivingProfileId } from '../store/profiles.ts'
 import { suppress } from '../store/suppressions.ts'
 import type { ApiDeps } from './deps.ts'
+import { evaluateReach } from './reach.ts'
 import { typed } from './typed.ts'
 
 const Params = Type.Object({ token: Type.String({ minLength: 1, maxLength: 512 }) })
@@ -55,14 +56,16 @@ export function unsubscribeRoutes(app: HttpServer, deps: ApiDeps): void {
 }
 
 /** Suppresses the address that the person of the link has now; twice is once. Without an address there is nothing to do. */
-async function unsubscribe({ sql, servers, config }: ApiDeps, link: Unsubscribe): Promise<void> {
+async function unsubscribe(deps: ApiDeps, link: Unsubscribe): Promise<void> {
+  const { sql, servers, config } = deps
   const { channel, campaignId } = link
   const profileId = await survivingProfileId(servers, link.profileId)
   const profile = profileId === undefined ? undefined : await readProfile(servers.of(profileId), profileId)
   const address = profile === undefined ? undefined : addressOf(channel, profile.traits)
   if (address === undefined) return
   const hash = addressHash(config.secret, channel, address)
-  await suppress(sql, { channel, addressHash: hash, reason: 'unsubscribed', campaignId })
+  const changed = await suppress(sql, { channel, addressHash: hash, reason: 'unsubscribed', campaignId })
+  if (changed) await evaluateReach(deps)
 }
 
 type Page = { title: string; text: string; button?: string }

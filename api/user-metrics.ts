@@ -63,14 +63,11 @@ export function userMetricRoutes(app: HttpServer, deps: ApiDeps): void {
     )
 }
 
-async function valuesOf(
-  { servers }: ApiDeps,
-  profileId: number,
-  asOfMs: number,
-): Promise<Static<typeof Values>> {
+async function valuesOf(deps: ApiDeps, profileId: number, asOfMs: number): Promise<Static<typeof Values>> {
+  const { servers } = deps
   const metrics = toMetrics(await listMetrics(servers.home))
   const plan = compileMetrics(metrics)
-  const asked = await openPlan(servers.home, plan, [])
+  const asked = await openPlan(deps, plan, [])
   const [facts] = await readFacts(servers.of(profileId), asked, [profileId], asOfMs)
   if (facts === undefined) throw fail('not_found', 'there is no such profile')
   return {

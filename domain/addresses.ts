@@ -37,6 +37,24 @@ export function addressHash(secret: string, channel: Channel, address: string): 
   return createHmac('sha256', `suppression:${secret}`).update(`${channel}\u0000${normal}`).digest()
 }
 
+/** Whose address on a channel, as its keyed hash. */
+export type HashedAddress = { profileId: number; channel: Channel; addressHash: Buffer }
+
+/** The addresses that these people have on these channels. */
+export function hashedAddresses(
+  channels: Channel[],
+  people: { profileId: number; traits: Record<string, unknown> }[],
+  secret: string,
+): HashedAddress[] {
+  return people.flatMap(({ profileId, traits }) =>
+    channels.flatMap((channel) => {
+      const address = addressOf(channel, traits)
+      if (address === undefined) return []
+      return [{ profileId, channel, addressHash: addressHash(secret, channel, address) }]
+    }),
+  )
+}
+
 /** `*` lifts the list; otherwise an exact address or `@domain`. */
 export function isOnAllowList(allowList: readonly string[], address: string): boolean {
   const lower = address.toLowerCase()

@@ -5,6 +5,7 @@
 // after its time. Two-valued: no events make count and sum 0 and everything else false; a missing trait makes every
 // condition false but `missing`.
 import Type, { type Static } from 'typebox'
+import { CategoryNode, MessageNode, ReachNode } from './rule-contact.ts'
 import {
   AGGREGATES,
   COMPARISONS,
@@ -22,6 +23,7 @@ import {
 } from './rule-parts.ts'
 
 export * from './rule-parts.ts'
+export type { CategoryNode, MessageNode, ReachNode }
 
 export const AggNode = object({
   k: Type.Literal('agg'),
@@ -214,6 +216,9 @@ const Language = Type.Module({
     ListNode,
     ComputedNode,
     QuantileNode,
+    ReachNode,
+    CategoryNode,
+    MessageNode,
     AggNode,
     PickNode,
     TimeNode,

@@ -32,6 +32,13 @@ create table archive_gaps (
   PRIMARY KEY (batch_id)
 );
 
+create table asked_addresses (
+  channel text not null,
+  address_hash bytea not null,
+  profile_id bigint not null,
+  PRIMARY KEY (channel, address_hash, profile_id)
+);
+
 create table audit_log (
   audit_id bigint generated always as identity not null,
   at timestamp with time zone default now() not null,
@@ -449,6 +456,13 @@ create table sources (
   UNIQUE (name),
   PRIMARY KEY (source_id),
   CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+create table suppression_changes (
+  channel text not null,
+  address_hash bytea not null,
+  changed_at timestamp with time zone default clock_timestamp() not null,
+  PRIMARY KEY (channel, address_hash)
 );
 
 create table suppressions (

@@ -1,60 +1,82 @@
 // A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule, the
 // explanation of a segment, the values of metrics and their cut points.
+import { hashedAddresses } from '../domain/addresses.ts'
 import { bucketOfProfile } from '../domain/buckets.ts'
-import { askedLists, askedSince, needsTraits } from '../domain/segments/asked.ts'
+import { askedChannels, askedLists, askedSince, needsTraits, sentInputs } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type Facts, indexEvents } from '../domain/segments/facts.ts'
 import type { Input } from '../domain/segments/inputs.ts'
 import type { Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
+import type { Channel } from '../schema/jobs.ts'
 import { type EventIds, readEventIds, readHistories } from './histories.ts'
 import { readListsOf } from './list-members.ts'
 import { readProfileStates } from './memberships.ts'
+import { readSuppressed } from './reach.ts'
 import type { LiveSegment } from './segments.ts'
+import { readSentMessages } from './sent-messages.ts'
+import type { Servers } from './servers.ts'
 import type { Sql } from './sql.ts'
 
 /** `plans` = those of all live segments; `inputs`, `lists`, `withTraits`, `sinceOf` = what it and those that it refers to look at. */
 export type AskedPlan = {
-  home: Sql
+  servers: Servers
+  /** Suppressed addresses are known by hashes with this key. */
+  secret: string
   plan: Plan
   plans: ReadonlyMap<string, Plan>
   inputs: Input[]
   lists: string[]
+  channels: Channel[]
+  sent: Input[]
   withTraits: boolean
   sinceOf: string[]
   eventIds: EventIds
 }
 
-export async function openPlan(home: Sql, plan: Plan, live: LiveSegment[]): Promise<AskedPlan> {
+export async function openPlan(
+  { servers, config }: { servers: Servers; config: { secret: string } },
+  plan: Plan,
+  live: LiveSegment[],
+): Promise<AskedPlan> {
   const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
   const all = closureOf(plan, plans)
   const inputs = all.flatMap((one) => one.inputs)
   return {
-    home,
+    servers,
+    secret: config.secret,
     plan,
     plans,
     inputs,
     lists: askedLists(all),
+    channels: askedChannels(all),
+    sent: sentInputs(all),
     withTraits: all.some(needsTraits),
     sinceOf: askedSince(all),
-    eventIds: await readEventIds(home, inputs),
+    eventIds: await readEventIds(servers.home, inputs),
   }
 }
 
 /** Of those profiles that exist; `sql` = the server that has their rows. */
 export async function readFacts(
   sql: Sql,
-  { home, plan, plans, inputs, lists, withTraits, sinceOf, eventIds }: AskedPlan,
+  asked: AskedPlan,
   profileIds: number[],
   asOfMs: number,
 ): Promise<Facts[]> {
-  const people = await readProfileStates(sql, profileIds, withTraits, sinceOf)
+  const { servers, plan, plans, secret } = asked
+  const { home } = servers
+  const people = await readProfileStates(sql, profileIds, asked.withTraits, asked.sinceOf)
   const buckets = profileIds.map(bucketOfProfile)
   const scope = { people, bucketFrom: Math.min(...buckets), bucketTo: Math.max(...buckets), asOfMs }
-  const histories = await readHistories(sql, inputs, scope, eventIds)
-  const inLists = await readListsOf(home, lists, profileIds)
+  const histories = await readHistories(sql, asked.inputs, scope, asked.eventIds)
+  const inLists = await readListsOf(home, asked.lists, profileIds)
+  const suppressed = await readSuppressed(home, hashedAddresses(asked.channels, people, secret))
+  const sent = await readSentMessages(asked.sent, { home, of: servers.of, profileIds, asOfMs })
   return people.map((person) => {
-    const events = indexEvents(histories.get(person.profileId) ?? [])
-    return factsFor(plan, { ...person, events, lists: inLists.get(person.profileId) ?? new Set() }, plans)
+    const { profileId } = person
+    const events = indexEvents([...(histories.get(profileId) ?? []), ...(sent.get(profileId) ?? [])])
+    const lists = inLists.get(profileId) ?? new Set()
+    return factsFor(plan, { ...person, events, lists, suppressed: suppressed.get(profileId) }, plans)
   })
 }

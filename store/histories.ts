@@ -2,6 +2,7 @@
 // and one for those with properties, however many segments there are. Uses the events' key (profile_id, event_id, time, …);
 // the bucket range of the shard prunes partitions, each person's first and last event the weeks.
 import type { AskedEvent } from '../domain/segments/asked.ts'
+import type { ContextPart } from '../domain/segments/contact-events.ts'
 import type { Occurrence } from '../domain/segments/facts.ts'
 import type { Input } from '../domain/segments/inputs.ts'
 import { intArray, textArray } from './arrays.ts'
@@ -52,28 +53,35 @@ export async function readHistories(
   return histories
 }
 
-type Group = { named: Map<number, NamedEvent>; props: string[]; sinceMs: number | undefined }
+type Group = {
+  named: Map<number, NamedEvent>
+  props: string[]
+  context: ContextPart[]
+  sinceMs: number | undefined
+}
 
-/** Events without properties, and those with: each number is in one of the two. */
+/** Events without properties, those with, and those with parts of their context, which are read out of large rows: each
+ * number is in one of the three. */
 function groupsOf(inputs: Input[], eventIds: EventIds, asOfMs: number): Group[] {
-  const plain: Group = { named: new Map(), props: [], sinceMs: asOfMs }
-  const rich: Group = { named: new Map(), props: [], sinceMs: asOfMs }
+  const [plain, rich, whole] = [1, 2, 3].map(
+    (): Group => ({ named: new Map(), props: [], context: [], sinceMs: asOfMs }),
+  ) as [Group, Group, Group]
   const idsOf = (input: Input) => eventIds.get(keyOf(input)) ?? []
-  const withProps = new Set(
-    inputs
-      .filter((input) => input.props.length > 0)
-      .flatMap((input) => idsOf(input).map((one) => one.eventId)),
-  )
+  const numbersOf = (some: Input[]) =>
+    new Set(some.flatMap((one) => idsOf(one).map(({ eventId }) => eventId)))
+  const withProps = numbersOf(inputs.filter((input) => input.props.length > 0))
+  const withContext = numbersOf(inputs.filter((input) => input.context !== undefined))
   for (const input of inputs) {
     for (const one of idsOf(input)) {
-      const group = withProps.has(one.eventId) ? rich : plain
+      const group = withContext.has(one.eventId) ? whole : withProps.has(one.eventId) ? rich : plain
       group.named.set(one.eventId, one)
       for (const prop of input.props) if (!group.props.includes(prop)) group.props.push(prop)
+      for (const part of input.context ?? []) if (!group.context.includes(part)) group.context.push(part)
       if (input.lastMs === undefined) group.sinceMs = undefined
       else if (group.sinceMs !== undefined) group.sinceMs = Math.min(group.sinceMs, asOfMs - input.lastMs)
     }
   }
-  return [plain, rich].filter((group) => group.named.size > 0)
+  return [plain, rich, whole].filter((group) => group.named.size > 0)
 }
 
 type Row = {
@@ -83,6 +91,7 @@ type Row = {
   amounts: string
   currencies: string
   props: unknown[][] | null
+  context: unknown[][] | null
 }
 
 /**
@@ -92,7 +101,7 @@ type Row = {
  */
 async function readGroup(
   sql: Queryable,
-  { named, props, sinceMs }: Group,
+  { named, props, context, sinceMs }: Group,
   { people, bucketFrom, bucketTo }: HistoryScope,
   into: Map<number, Occurrence[]>,
 ): Promise<void> {
@@ -107,7 +116,8 @@ async function readGroup(
         array_agg(round(date_part('epoch', e.time) * 1000)::bigint)::text as times,
         array_agg(e.value)::text as amounts,
         array_agg(e.currency)::text as currencies,
-        ${props.length === 0 ? sql`null::json` : sql`json_agg(to_json(array[null::jsonb${wanted}]))`} as props
+        ${props.length === 0 ? sql`null::json` : sql`json_agg(to_json(array[null::jsonb${wanted}]))`} as props,
+        ${context.length === 0 ? sql`null::json` : contextOf(sql, context)} as context
       from events e
       where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
         and e.event_id = any(${intArray([...named.keys()])}::smallint[])
@@ -117,7 +127,7 @@ async function readGroup(
     ) found
     where found.event_ids is not null`
   for (const row of rows) {
-    const events = occurrencesOf(row, named, props)
+    const events = occurrencesOf(row, named, props, context)
     const known = into.get(row.profile_id)
     if (known === undefined) into.set(row.profile_id, events)
     else for (const event of events) known.push(event)
@@ -127,7 +137,23 @@ async function readGroup(
 /** Nothing is inherited: a property may be called `constructor`. */
 const NO_PROPS: Record<string, unknown> = Object.freeze(Object.create(null))
 
-function occurrencesOf(row: Row, named: Map<number, NamedEvent>, props: string[]): Occurrence[] {
+/** Where the parts stand in an event's envelope. */
+const CONTEXT_PATHS: Record<ContextPart, string> = {
+  campaign: '{context,campaign,name}',
+  consent: '{context,consent,categoryPreferences}',
+}
+
+function contextOf(sql: Queryable, context: ContextPart[]) {
+  const wanted = context.map((part) => sql`, e.envelope #> ${CONTEXT_PATHS[part]}::text[]`)
+  return sql`json_agg(json_build_array(null::json${wanted}))`
+}
+
+function occurrencesOf(
+  row: Row,
+  named: Map<number, NamedEvent>,
+  props: string[],
+  context: ContextPart[],
+): Occurrence[] {
   const times = itemsOf(row.times)
   const amounts = itemsOf(row.amounts)
   const currencies = itemsOf(row.currencies)
@@ -137,6 +163,7 @@ function occurrencesOf(row: Row, named: Map<number, NamedEvent>, props: string[]
     const amount = amounts[i]
     const currency = currencies[i]
     const found = row.props?.[i]
+    const about = row.context?.[i]
     return {
       type: name.type,
       name: name.name,
@@ -144,6 +171,7 @@ function occurrencesOf(row: Row, named: Map<number, NamedEvent>, props: string[]
       value: amount === undefined || amount === 'NULL' ? null : Number(amount),
       currency: currency === undefined || currency === 'NULL' ? null : currency,
       props: found === undefined ? NO_PROPS : propsOf(props, found),
+      ...(about === undefined ? {} : { context: propsOf(context, about) }),
     }
   })
 }

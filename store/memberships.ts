@@ -5,6 +5,7 @@ import type { ChangeMetric } from '../schema/change-metric.ts'
 import { intArray, textArray } from './arrays.ts'
 import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable, Transaction } from './sql.ts'
+import { woken } from './wake.ts'
 
 export type MembershipChange = {
   segmentId: number
@@ -179,7 +180,10 @@ async function writeShadows(tx: Transaction, changes: MembershipChange[]): Promi
     where c.op = 'exit' and m.bucket = c.bucket and m.segment_id = c.segment_id and m.profile_id = c.profile_id`
 }
 
-/** Sets or clears timers; callers pass only those that must change (a later wake-up than the stored one need not be). */
+/**
+ * Sets or clears timers; callers pass only those that must change (a later wake-up than the stored one need not be). Of
+ * whom somebody has woken since, the wake-up stays (store/wake.ts).
+ */
 export async function writeTimers(
   tx: Transaction,
   timers: { profileId: number; wakeAtMs: number | null }[],
@@ -191,13 +195,15 @@ export async function writeTimers(
       insert into segment_timers (bucket, profile_id, wake_at)
       select profile_id & 1023, profile_id, at_ms(wake_ms)
       from unnest(${intArray(set.map((timer) => timer.profileId))}::bigint[], ${intArray(set.map((timer) => timer.wakeAtMs))}::bigint[]) as t (profile_id, wake_ms)
-      on conflict (bucket, profile_id) do update set wake_at = excluded.wake_at, leased_until = null`
+      on conflict (bucket, profile_id) do update set wake_at = excluded.wake_at, leased_until = null
+      where segment_timers.leased_until is distinct from ${woken(tx)}`
   }
   if (cleared.length > 0) {
     await tx`
       delete from segment_timers t
       using unnest(${intArray(cleared)}::bigint[]) as c (profile_id)
-      where t.bucket = (c.profile_id & 1023) and t.profile_id = c.profile_id`
+      where t.bucket = (c.profile_id & 1023) and t.profile_id = c.profile_id
+        and t.leased_until is distinct from ${woken(tx)}`
   }
 }
 

@@ -3,7 +3,13 @@
 
 import { comparedWith, isMeasurable, type KnownMetric } from '../domain/segments/metrics.ts'
 import { fault, suggest } from '../domain/segments/parse-values.ts'
-import { listsOf, metricsOf, referencesOf, refusedReference } from '../domain/segments/references.ts'
+import {
+  listsOf,
+  metricsOf,
+  referencesOf,
+  refusedReference,
+  sentCampaignsOf,
+} from '../domain/segments/references.ts'
 import { fail } from '../runtime/errors.ts'
 import type { ComputedNode, QuantileNode, Rule } from '../schema/rule.ts'
 import { textArray } from './arrays.ts'
@@ -19,6 +25,7 @@ export async function lockSegments(tx: Transaction): Promise<void> {
 export async function mustReferWell(sql: Queryable, slug: string, rule: Rule): Promise<void> {
   await mustNameLists(sql, rule)
   await mustNameMetrics(sql, rule)
+  await mustNameCampaigns(sql, rule)
   const references = referencesOf(rule.match)
   if (references.length === 0) return
   const refused = refusedReference(slug, references, await liveReferences(sql, slug))
@@ -32,8 +39,8 @@ export async function mustNotBeReferredTo(sql: Queryable, slug: string): Promise
       throw fail('conflict', `the segment "${other.slug}" refers to it: change or archive that one first`)
 }
 
-/** Slugs a refusal looks through for the one that was meant. */
-const NEAR_LISTS = 1_000
+/** Names a refusal looks through for the one that was meant. */
+const NEAR_NAMES = 1_000
 
 async function mustNameLists(sql: Queryable, rule: Rule): Promise<void> {
   const named = listsOf(rule.match)
@@ -43,7 +50,7 @@ async function mustNameLists(sql: Queryable, rule: Rule): Promise<void> {
   const found = new Set(rows.map((row) => row.slug))
   const missing = named.find((one) => !found.has(one.list))
   if (missing === undefined) return
-  const known = await sql<{ slug: string }[]>`select slug from lists order by slug limit ${NEAR_LISTS}`
+  const known = await sql<{ slug: string }[]>`select slug from lists order by slug limit ${NEAR_NAMES}`
   const meant = suggest(
     missing.list,
     known.map((row) => row.slug),
@@ -88,6 +95,25 @@ export function mustMeasure(metric: KnownMetric, node: ComputedNode | QuantileNo
 export async function rulesWithMetric(sql: Queryable, metric: string): Promise<EvaluatedRule[]> {
   const rules = await evaluatedRules(sql)
   return rules.filter(({ rule }) => metricsOf(rule.match).some(({ node }) => node.metric === metric))
+}
+
+/** Campaigns of other tools have opens and clicks, but only our own are sent by us. */
+async function mustNameCampaigns(sql: Queryable, rule: Rule): Promise<void> {
+  const named = sentCampaignsOf(rule.match)
+  if (named.length === 0) return
+  const names = textArray(named.map((one) => one.campaign))
+  const rows = await sql<{ named: string }[]>`
+    select n.named from unnest(${names}::text[]) as n (named)
+    where exists (select 1 from campaigns c where c.name = n.named or c.campaign_id::text = n.named)`
+  const found = new Set(rows.map((row) => row.named))
+  const missing = named.find((one) => !found.has(one.campaign))
+  if (missing === undefined) return
+  const known = await sql<{ name: string }[]>`select name from campaigns order by name limit ${NEAR_NAMES}`
+  const meant = suggest(
+    missing.campaign,
+    known.map((row) => row.name),
+  )
+  throw fault(missing.path, `names no campaign: there is no "${missing.campaign}"${meant}`)
 }
 
 /** A segment that asks about the list, itself or as a draft; undefined when none does. */

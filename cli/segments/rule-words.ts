@@ -69,6 +69,12 @@ function leafWords(node: LeafNode): string {
       return `metric ${node.metric} ${operatorWords(node.op, node.value)}`
     case 'quantile':
       return `metric ${node.metric} from ${hundredthsOf(node.from)} to ${hundredthsOf(node.to)} % of those who have a value`
+    case 'consent':
+      return 'channel' in node
+        ? `${node.channel}: ${node.state}`
+        : `consent to ${node.category}: ${node.state}`
+    case 'message':
+      return `messages ${messageWords(node)} ${windowWords(node.window)}: ${operatorWords(node.op, node.value)}`
     case 'agg':
       return `${aggregateWords(node)} ${eventWords(node)} ${windowWords(node.window)}: ${operatorWords(node.op, node.value)}${unitWords(node)}`
     case 'pick':
@@ -80,6 +86,11 @@ function leafWords(node: LeafNode): string {
     case 'seq':
       return sequenceWords(node)
   }
+}
+
+function messageWords({ did, channel, campaign }: Extract<LeafNode, { k: 'message' }>): string {
+  const on = channel === undefined ? '' : ` by ${channel}`
+  return `${did}${on}${campaign === undefined ? '' : ` of the campaign ${campaign}`}`
 }
 
 function aggregateWords({ agg, prop, tz }: Extract<LeafNode, { k: 'agg' }>): string {

@@ -1,6 +1,9 @@
 // What live rules ask for: only who got one of these events has to be evaluated, and only by the rules that ask for it.
 // Pure; read by persist, which then tells nobody of the others, and by the pass, which leaves them out.
+import type { Channel } from '../../schema/jobs.ts'
+import { isSent } from './contact-events.ts'
 import { traitsOfPath } from './dwell.ts'
+import type { Input } from './inputs.ts'
 import type { Leaf, MetricLeaf, Plan } from './plan.ts'
 
 /** An event name of a type; an empty one of another type than `track` means all events of that type. */
@@ -39,6 +42,10 @@ function looksAtTraits(leaf: Leaf | MetricLeaf): boolean {
     case 'absence':
     case 'seq':
       return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
+    case 'message':
+      return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
+    case 'consent':
+      return 'channel' in leaf
     case 'time':
     case 'elapsed':
     case 'sample':
@@ -58,4 +65,17 @@ export function askedSince(plans: Plan[]): string[] {
 export function askedLists(plans: Plan[]): string[] {
   const leaves = plans.flatMap((plan) => plan.leaves)
   return [...new Set(leaves.flatMap((leaf) => (leaf.k === 'list' ? [leaf.list] : [])))]
+}
+
+/** Channels of which the plans ask whether somebody may be written to, each once. */
+export function askedChannels(plans: Plan[]): Channel[] {
+  const leaves = plans.flatMap((plan) => plan.leaves)
+  return [
+    ...new Set(leaves.flatMap((leaf) => (leaf.k === 'consent' && 'channel' in leaf ? [leaf.channel] : []))),
+  ]
+}
+
+/** Inputs of the plans that are messages which Millrace has sent itself. */
+export function sentInputs(plans: Plan[]): Input[] {
+  return plans.flatMap((plan) => plan.inputs.filter(isSent))
 }

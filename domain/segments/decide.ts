@@ -1,5 +1,6 @@
 // Decides a plan for one person from what is known of them, and says when time alone may change the answer. Pure.
 import { evaluateAggregate } from './aggregates.ts'
+import { evaluateConsent, evaluateMessage } from './contact.ts'
 import { evaluateDwell } from './dwell.ts'
 import { evaluateElapsed } from './elapsed.ts'
 import { type EventIndex, type Facts, type Person, pickInputs } from './facts.ts'
@@ -61,6 +62,10 @@ export function decideLeaf(leaf: Leaf | MetricLeaf, facts: Facts, atMs: number):
       return evaluateQuantile(leaf, facts, atMs)
     case 'elapsed':
       return evaluateElapsed(leaf, facts, atMs)
+    case 'consent':
+      return evaluateConsent(leaf, facts, atMs)
+    case 'message':
+      return evaluateMessage(leaf, facts, atMs)
     case 'agg':
       return evaluateAggregate(leaf, facts, atMs)
     case 'pick':
@@ -84,13 +89,14 @@ export function factsFor(
   plans: ReadonlyMap<string, Plan>,
   known = new Map<string, Timed>(),
 ): Facts {
-  const { profileId, traits, traitSince, firstMs, lists, events } = person
+  const { profileId, traits, traitSince, firstMs, lists, suppressed, events } = person
   return {
     profileId,
     traits,
     traitSince,
     firstMs,
     lists,
+    suppressed,
     inputs: pickInputs(plan.inputs, events, traits),
     segment(slug, atMs) {
       const other = plans.get(slug)

@@ -33,6 +33,9 @@ function askedBy(leaf: Leaf | MetricLeaf): Pick<ChangeMetric, 'op' | 'threshold'
       return askedBy(leaf.of)
     case 'quantile':
       return { threshold: [leaf.from ?? null, leaf.below ?? null] }
+    case 'consent':
+      return { threshold: leaf.state }
+    case 'message':
     case 'agg':
     case 'elapsed':
     case 'date':

@@ -1,6 +1,7 @@
 // Why somebody is in a segment or not: each condition with what was found, whether it holds, and until when. Pure.
 import { aggregateAt } from './aggregates.ts'
 import { valueAt } from './conditions.ts'
+import { categoryAt, deedsAt, messageCount, reachOf } from './contact.ts'
 import { decideLeaf } from './decide.ts'
 import { missingTo } from './decimals.ts'
 import { elapsedAt } from './elapsed.ts'
@@ -95,6 +96,14 @@ export function foundBy(
     case 'elapsed': {
       const { days, events } = elapsedAt(leaf, facts, atMs)
       return { ...foundEvents(events), value: days ?? null }
+    }
+    case 'consent':
+      return foundValue('channel' in leaf ? reachOf(leaf, facts) : categoryAt(leaf, facts, atMs))
+    case 'message': {
+      const [count, deeds] = [messageCount(leaf, facts), deedsAt(leaf, facts)]
+      const { value, events } = aggregateAt(count, deeds, atMs)
+      const missing = holds || value === undefined ? null : missingOf(count, value)
+      return { ...foundEvents(events), value: value ?? null, missing }
     }
     case 'agg': {
       const { value, events } = aggregateAt(leaf, facts, atMs)

@@ -1,7 +1,9 @@
 // What is known of a person when a plan is asked: traits, lists, and the events that its inputs name. Read by
 // store/histories.ts and store/list-members.ts, looked at by the leaves. Pure types, and how an input picks its own events.
+import type { Channel } from '../../schema/jobs.ts'
 import { onClock } from './clock.ts'
 import { conditionHolds } from './conditions.ts'
+import type { ContextPart } from './contact-events.ts'
 import type { Input } from './inputs.ts'
 import type { Timed } from './timed.ts'
 
@@ -16,7 +18,12 @@ export type Occurrence = {
   currency: string | null
   /** Those properties that some input asks for. */
   props: Record<string, unknown>
+  /** Those parts of its context that some input asks for. */
+  context?: Partial<Record<ContextPart, unknown>>
 }
+
+/** By channel, why the address that the person has there is suppressed. */
+export type Suppressed = ReadonlyMap<Channel, string>
 
 export type Person = {
   profileId: number
@@ -27,6 +34,8 @@ export type Person = {
   firstMs: number
   /** Slugs of those lists, of all that are asked about, that have one of the person's user ids. */
   lists: ReadonlySet<string>
+  /** Absent = no rule asks, or no address is suppressed. */
+  suppressed?: Suppressed | undefined
 }
 
 /** A person as one plan looks at them. */

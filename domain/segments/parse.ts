@@ -1,6 +1,7 @@
 // Checks a rule as it came in and gives it its type. Every refusal names the path of the fault, what was expected and,
 // where a word is close to a known one, a suggestion. Nothing of a rule reaches SQL as text: values become parameters.
 import { RULE_LIMITS, type Rule, type RuleNode } from '../../schema/rule.ts'
+import { consentAt, messageAt } from './parse-contact.ts'
 import { absenceAt, aggregateAt, pickAt, sequenceAt, timeAt } from './parse-events.ts'
 import { computedAt, quantileAt } from './parse-metrics.ts'
 import {
@@ -38,6 +39,8 @@ const LEAVES = {
   list: listNodeAt,
   computed: computedAt,
   quantile: quantileAt,
+  consent: consentAt,
+  message: messageAt,
   agg: aggregateAt,
   pick: pickAt,
   time: timeAt,

@@ -5,12 +5,15 @@ import type {
   AggNode,
   Aggregate,
   AnniversaryNode,
+  CategoryNode,
   Comparison,
   DateNode,
   DwellNode,
   GeoNode,
   ListNode,
+  MessageNode,
   PickNode,
+  ReachNode,
   Rule,
   RuleNode,
   SampleNode,
@@ -23,6 +26,7 @@ import type {
 } from '../../schema/rule.ts'
 import { toMinorUnits } from '../money.ts'
 import { compileClock } from './clock.ts'
+import { CONSENT_EVENTS, messageEvents } from './contact-events.ts'
 import { parseDuration } from './durations.ts'
 import { collectInputs, type Input, type Inputs } from './inputs.ts'
 import {
@@ -79,6 +83,9 @@ export type ElapsedLeaf = {
 export type ComputedLeaf = Computed<MetricLeaf>
 export type QuantileLeaf = Quantile<MetricLeaf>
 export type MetricLeaf = AggLeaf | PickLeaf | ElapsedLeaf
+export type CategoryLeaf = CategoryNode & { inputs: number[] }
+/** `inputs`: one an event name that counts as such a deed. */
+export type MessageLeaf = Omit<MessageNode, 'window'> & { inputs: number[]; window: PlanWindow }
 export type Leaf =
   | TraitNode
   | DwellNode
@@ -90,6 +97,9 @@ export type Leaf =
   | ListNode
   | ComputedLeaf
   | QuantileLeaf
+  | ReachNode
+  | CategoryLeaf
+  | MessageLeaf
   | AggLeaf
   | PickLeaf
   | TimeLeaf
@@ -155,6 +165,18 @@ function leafOf(node: LeafNode, inputs: Inputs, metrics: Metrics): Leaf {
       return absenceLeaf(node, inputs)
     case 'seq':
       return sequenceLeaf(node, inputs)
+    case 'consent':
+      if ('channel' in node) return node
+      return {
+        ...node,
+        inputs: CONSENT_EVENTS.map((one) => inputs.numberOf(one, undefined, { context: ['consent'] })),
+      }
+    case 'message': {
+      const { window, reach, clock } = openWindow(node.window, inputs)
+      const { props, context, events } = messageEvents(node)
+      const numbers = events.map((one) => inputs.numberOf(one, reach, { props, context, clock }))
+      return { ...node, window, inputs: numbers }
+    }
     default:
       return node
   }
@@ -176,7 +198,7 @@ function metricLeaf(node: ComparedNode, inputs: Inputs): MetricLeaf {
 function pickLeaf(node: PickNode, inputs: Inputs): PickLeaf {
   const { k, pick, prop, op, value } = node
   const { window, reach, clock } = openWindow(node.window, inputs)
-  const input = inputs.numberOf(node, reach, [prop], clock)
+  const input = inputs.numberOf(node, reach, { props: [prop], clock })
   return { k, pick, prop, op, ...(value === undefined ? {} : { value }), input, window }
 }
 
@@ -186,7 +208,7 @@ function aggLeaf(node: AggNode, inputs: Inputs): AggLeaf {
   const { window, reach, clock } = openWindow(node.window, inputs)
   return {
     k: 'agg',
-    input: inputs.numberOf(node, reach, prop === '' ? [] : [prop], clock),
+    input: inputs.numberOf(node, reach, { props: prop === '' ? [] : [prop], clock }),
     window,
     agg: node.agg,
     prop,
@@ -205,7 +227,7 @@ function thresholdOf(node: AggNode): string {
 
 function absenceLeaf(node: AbsenceNode, inputs: Inputs): AbsenceLeaf {
   const { window, reach, clock } = openWindow(node.window, inputs)
-  const input = inputs.numberOf(node, reach, [], clock)
+  const input = inputs.numberOf(node, reach, { clock })
   return { k: 'absence', input, window, requireProfileAge: node.requireProfileAge ?? false }
 }
 
@@ -219,7 +241,7 @@ function sequenceLeaf(node: SequenceNode, inputs: Inputs): SequenceLeaf {
   const steps = node.steps.map((step): PlanStep => {
     const withinMs = step.within === undefined ? undefined : parseDuration(step.within)
     return {
-      input: inputs.numberOf(step, reach, same, clock),
+      input: inputs.numberOf(step, reach, { props: same, clock }),
       ...(withinMs === undefined ? {} : { withinMs }),
       same: step.same ?? [],
     }
@@ -235,7 +257,7 @@ function sequenceLeaf(node: SequenceNode, inputs: Inputs): SequenceLeaf {
       ? {}
       : {
           none: {
-            input: inputs.numberOf(none, reach, same),
+            input: inputs.numberOf(none, reach, { props: same }),
             withinMs: parseDuration(none.within) ?? 0,
             same: none.same ?? [],
             until: none.until ?? 'deadline',

@@ -54,6 +54,23 @@ export function metricsOf(
   }
 }
 
+/** Campaigns of which a rule asks whether we have sent them, each with where it says so. */
+export function sentCampaignsOf(node: RuleNode, path = 'rule.match'): { path: string; campaign: string }[] {
+  switch (node.k) {
+    case 'all':
+    case 'any':
+    case 'atLeast':
+      return node.of.flatMap((child, i) => sentCampaignsOf(child, `${path}.of[${i}]`))
+    case 'not':
+      return sentCampaignsOf(node.of, `${path}.of`)
+    case 'message':
+      if (node.did !== 'sent' || node.campaign === undefined) return []
+      return [{ path: `${path}.campaign`, campaign: node.campaign }]
+    default:
+      return []
+  }
+}
+
 /** The plan and all that it refers to, directly or not. */
 export function closureOf(plan: Plan, plans: ReadonlyMap<string, Plan>): Plan[] {
   const found = new Set<Plan>([plan])

@@ -41,6 +41,16 @@ export function inWords(leaf: Leaf | MetricLeaf, { plan, facts, atMs, holds, val
       return `metric ${leaf.metric} ${found(value)}; wanted ${leaf.from ?? 'any value'} up to and without ${leaf.below ?? 'any end'}`
     case 'elapsed':
       return `days since the ${leaf.pick} ${events(leaf.input)} ${found(value)}; wanted ${COMPARED[leaf.op]} ${leaf.value}`
+    case 'consent': {
+      const what = 'channel' in leaf ? `${leaf.channel} is` : `consent to ${leaf.category} is`
+      return `${what} ${value}; wanted ${leaf.state}`
+    }
+    case 'message': {
+      const on = leaf.channel === undefined ? '' : ` by ${leaf.channel}`
+      const of = leaf.campaign === undefined ? '' : ` of the campaign ${leaf.campaign}`
+      const where = during(leaf.window, leaf.inputs[0] ?? -1)
+      return `${value} messages ${leaf.did}${on}${of} ${where}; wanted ${COMPARED[leaf.op]} ${leaf.value}`
+    }
     case 'pick':
       return `${leaf.prop} of the ${leaf.pick} ${events(leaf.input)} ${during(leaf.window, leaf.input)} ${found(value)}; wanted ${conditionInWords(leaf)}`
     case 'time': {

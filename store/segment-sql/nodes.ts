@@ -1,6 +1,7 @@
 // A rule's tree as one condition on `p`, and the table of the leaves that SQL can say. Written from docs/SEGMENTS.md, as a
 // second opinion: it shares the rule's type with the engine in domain/segments, and nothing else.
 import type { RuleNode, SegmentNode } from '../../schema/rule.ts'
+import { consentHolds, messageHolds } from './contact.ts'
 import { absenceHolds, aggregateHolds, pickHolds, timeHolds } from './events.ts'
 import { computedHolds, quantileHolds } from './metrics.ts'
 import { anniversaryHolds, dateHolds, geoHolds, listHolds, sampleHolds, traitHolds } from './people.ts'
@@ -21,6 +22,8 @@ const LEAVES: Writers = {
   list: listHolds,
   computed: computedHolds,
   quantile: quantileHolds,
+  consent: consentHolds,
+  message: messageHolds,
   agg: aggregateHolds,
   pick: pickHolds,
   time: timeHolds,

@@ -2,6 +2,7 @@
 // lie exactly on the edge of a window.
 import fc from 'fast-check'
 import type { Scalar } from '../../schema/rule.ts'
+import { addresses, contactEvent } from './random-contact.ts'
 import type { OracleEvent, OracleStatement } from './segment-oracle.ts'
 
 export const HOUR = 3_600_000
@@ -30,35 +31,39 @@ const eventTime = fc
   .record({ hours: fc.integer({ min: -24, max: 0 }), beside: fc.constantFrom(0, 0, -1, 1, 240_000) })
   .map(({ hours, beside }) => START + hours * HOUR + beside)
 
-export const life: fc.Arbitrary<OracleEvent[]> = fc.array(
-  fc
-    .record({
-      call: fc.constantFrom(
-        { type: 'track', name: 'Order Completed' },
-        { type: 'track', name: 'Order Completed' },
-        { type: 'track', name: 'Viewed' },
-        { type: 'page', name: 'Home' },
-      ),
-      time: eventTime,
-      cents: fc.constantFrom(0, 500, 1000, 1250, 1999, 3000),
-      currency: fc.constantFrom('USD', 'USD', 'EUR'),
-      properties: fc.record(
-        {
-          sku: fc.oneof(fc.constantFrom(...texts), fc.constant(null), fc.integer({ min: 0, max: 2 })),
-          qty: fc.oneof(fc.constantFrom<unknown>(0, 1, 2, 2.5, 10, -3, '2', null, true)),
-          tags: fc.array(fc.constantFrom<Scalar>('a', 'B', 1), { maxLength: 3 }),
-        },
-        { requiredKeys: [] },
-      ),
-    })
-    .map(({ call, time, cents, currency, properties }) => ({
-      ...call,
-      time,
-      ...(call.name === 'Order Completed' ? { value: cents, currency } : {}),
-      properties,
-    })),
-  { minLength: 1, maxLength: 10 },
-)
+const shopEvent: fc.Arbitrary<OracleEvent> = fc
+  .record({
+    call: fc.constantFrom(
+      { type: 'track', name: 'Order Completed' },
+      { type: 'track', name: 'Order Completed' },
+      { type: 'track', name: 'Viewed' },
+      { type: 'page', name: 'Home' },
+    ),
+    time: eventTime,
+    cents: fc.constantFrom(0, 500, 1000, 1250, 1999, 3000),
+    currency: fc.constantFrom('USD', 'USD', 'EUR'),
+    properties: fc.record(
+      {
+        sku: fc.oneof(fc.constantFrom(...texts), fc.constant(null), fc.integer({ min: 0, max: 2 })),
+        qty: fc.oneof(fc.constantFrom<unknown>(0, 1, 2, 2.5, 10, -3, '2', null, true)),
+        tags: fc.array(fc.constantFrom<Scalar>('a', 'B', 1), { maxLength: 3 }),
+      },
+      { requiredKeys: [] },
+    ),
+  })
+  .map(({ call, time, cents, currency, properties }) => ({
+    ...call,
+    time,
+    ...(call.name === 'Order Completed' ? { value: cents, currency } : {}),
+    properties,
+  }))
+
+export const life: fc.Arbitrary<OracleEvent[]> = fc
+  .tuple(
+    fc.array(shopEvent, { minLength: 1, maxLength: 10 }),
+    fc.array(contactEvent(eventTime), { maxLength: 5 }),
+  )
+  .map((events) => events.flat())
 
 export const traits = fc.record(
   {
@@ -81,6 +86,7 @@ export const traits = fc.record(
       { lat: 'x', lon: 1 },
     ),
     country: fc.constantFrom('jp', 'FR', 'DE', 7),
+    ...addresses,
   },
   { requiredKeys: [] },
 )

@@ -1,6 +1,7 @@
 // Random rules for the segment oracle, over what random-lives.ts makes.
 import fc from 'fast-check'
 import { AGGREGATES, COMPARISONS, type GeoNode, type RuleNode, type Scalar } from '../../schema/rule.ts'
+import { contactLeaf } from './random-contact.ts'
 import { LISTS, START } from './random-lives.ts'
 import { CUTS, METRICS } from './random-metrics.ts'
 import { condition, events, span, window, zone } from './random-windows.ts'
@@ -188,6 +189,7 @@ const leaf = fc.oneof(
   { weight: 2, arbitrary: dwell },
   { weight: 3, arbitrary: computed },
   { weight: 2, arbitrary: quantile },
+  { weight: 3, arbitrary: contactLeaf(window, fc.constantFrom(...COMPARISONS)) },
   ...[pick, time, absence, trait, date, anniversary, geo, sample, list].map((arbitrary) => ({
     weight: 1,
     arbitrary,

@@ -13,18 +13,12 @@ import type {
   Window,
 } from '../../schema/rule.ts'
 import { compare, condition } from './oracle-condition.ts'
+import { consentHolds, isDeed } from './oracle-contact.ts'
+import type { OracleEvent } from './oracle-event.ts'
 import { daysSince, differentDays, isBetween, numberOf, spanOfDays } from './oracle-metrics.ts'
 import { instant, isIn, isOnClock, length, localDay, zoneOf } from './oracle-time.ts'
 
-export type OracleEvent = {
-  type: string
-  name: string
-  time: number
-  /** Minor units. */
-  value?: number
-  currency?: string
-  properties: Record<string, unknown>
-}
+export type { OracleEvent }
 /** What somebody said of their traits at an instant; null unsets. */
 export type OracleStatement = { time: number; traits: Record<string, unknown> }
 export type OraclePerson = {
@@ -144,6 +138,12 @@ function holds(node: RuleNode, person: OraclePerson, atMs: number): boolean {
       const window: Window = definition.k === 'time' ? { k: 'lifetime' } : definition.window
       const events = inWindow(matching(definition, person), window, person, atMs)
       return isBetween(numberOf(definition, events, person.traits, atMs), node, points)
+    }
+    case 'consent':
+      return consentHolds(node, person.traits, person.events, atMs)
+    case 'message': {
+      const deeds = person.events.filter((event) => isDeed(node, event))
+      return compare(inWindow(deeds, node.window, person, atMs).length, node.op, node.value)
     }
     case 'agg':
       return aggregate(node, person, atMs)

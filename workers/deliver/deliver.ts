@@ -11,8 +11,10 @@ import { type MessageParts, readMessageParts } from '../../store/campaigns.ts'
 import { claimDelivery, type DeliveryState, deliveryRowKey, recordDelivery } from '../../store/deliveries.ts'
 import { isSuppressed, suppress } from '../../store/suppressions.ts'
 import type { JobInfo, PoolDeps } from '../define.ts'
+import type { SegmentCatalog } from '../live-segments.ts'
 import type { Outgoing, Provider, SendOutcome } from './provider.ts'
 import type { Providers } from './providers.ts'
+import { wakeForBounce, wakeForSent } from './wake.ts'
 
 /** At least: until the depths of a quiet process have been looked at again. */
 const ADDRESS_AT_LEAST_MS = 3500
@@ -23,18 +25,19 @@ const ADDRESS_LOOK_MS = 500
 export const OUTCOMES = ['sent', 'waiting', 'failed', 'skipped', 'suppressed', 'unknown', 'fenced'] as const
 
 type Deps = PoolDeps<QueueContract>
+type Open = { providers: Providers; catalog: SegmentCatalog }
 type Held = { job: DeliveryJob; attempt: number; deps: Deps }
 
 export async function deliverOne(
   job: DeliveryJob,
   info: JobInfo,
   deps: Deps,
-  providers: Providers,
+  { providers, catalog }: Open,
 ): Promise<void> {
   const provider = await providers.of(job.channel)
   const parts = await readMessageParts(deps.servers, job)
   if (parts !== undefined) waitForAddress(job, info, parts, deps)
-  const held = await claim(job, deps)
+  const held = await claim(job, deps, catalog)
   if (held === undefined) return
   const stop = await guard(held, parts, provider)
   if (stop !== undefined || parts === undefined || provider === undefined) {
@@ -49,6 +52,7 @@ export async function deliverOne(
     return
   const outcome = await provider.send(message, info.signal)
   await record(held, outcome, message.to, info)
+  if (outcome.kind === 'sent') await wakeForSent(deps, catalog, job.profileId)
 }
 
 /**
@@ -67,7 +71,7 @@ function waitForAddress(job: DeliveryJob, info: JobInfo, parts: MessageParts, de
 }
 
 /** The claim, or undefined when there is nothing to do. Throws RetryLater while somebody else holds it. */
-async function claim(job: DeliveryJob, deps: Deps): Promise<Held | undefined> {
+async function claim(job: DeliveryJob, deps: Deps, catalog: SegmentCatalog): Promise<Held | undefined> {
   const claimed = await claimDelivery(deps.servers.of(job.profileId), job, {
     leaseMs: deps.config.deliverLeaseMs,
   })
@@ -75,6 +79,7 @@ async function claim(job: DeliveryJob, deps: Deps): Promise<Held | undefined> {
     case 'claimed':
       return { job, attempt: claimed.attempt, deps }
     case 'finished':
+      if (claimed.state === 'sent') await wakeForSent(deps, catalog, job.profileId)
       return undefined
     case 'busy':
       throw new RetryLater(Math.ceil(claimed.freeInMs) + 50, 'another worker holds this delivery')
@@ -169,6 +174,7 @@ async function record(held: Held, outcome: SendOutcome, address: string, info: J
           reason: 'bounced',
           campaignId: job.campaignId,
         })
+        await wakeForBounce(deps)
       }
       await finish(held, 'failed', outcome.reason)
       throw new PermanentError('provider_rejected', outcome.reason)

@@ -3,6 +3,7 @@ import { deliver, ingest, persist } from '../../queues/pipeline.ts'
 import { beginAtZero } from '../../runtime/instruments.ts'
 import { CHANNELS } from '../../schema/jobs.ts'
 import { definePool } from '../define.ts'
+import { createSegmentCatalog } from '../live-segments.ts'
 import { deliverOne, OUTCOMES } from './deliver.ts'
 import { openProviders } from './providers.ts'
 
@@ -15,8 +16,8 @@ export const deliverPool = definePool({
   work: { concurrency: 20, timeoutMs: 25_000 },
   open(deps) {
     beginAtZero(deps.metrics.deliveries, { channel: CHANNELS, outcome: OUTCOMES })
-    return { deps, providers: openProviders(deps.config) }
+    return { deps, providers: openProviders(deps.config), catalog: createSegmentCatalog() }
   },
-  handle: (job, { deps, providers }, info) => deliverOne(job, info, deps, providers),
+  handle: (job, { deps, ...open }, info) => deliverOne(job, info, deps, open),
   close: ({ providers }) => providers.close(),
 })

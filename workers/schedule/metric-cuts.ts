@@ -46,13 +46,14 @@ function runsOf({ send, servers, config, clock }: ScheduleDeps): RunDeps {
 
 /** The values of everybody who has one, by metric, in no order. 8 bytes a person and metric. */
 async function valuesOfAll(
-  { servers }: ScheduleDeps,
+  deps: ScheduleDeps,
   metrics: MetricRow[],
   asOfMs: number,
   signal: AbortSignal,
 ): Promise<Map<string, number[]>> {
+  const { servers } = deps
   const plan = compileMetrics(toMetrics(metrics))
-  const asked = await openPlan(servers.home, plan, [])
+  const asked = await openPlan(deps, plan, [])
   const values = new Map(plan.leaves.map(({ metric }) => [metric, [] as number[]]))
   const look = (leaf: ComputedLeaf, facts: Parameters<typeof orderedValue>[1]) => {
     const value = orderedValue(leaf.of, facts, asOfMs)

@@ -1,6 +1,7 @@
 // Finds what was committed but not handed on, and hands it on: changes that were never announced, deliveries and dead
-// jobs that nobody holds, runs that nobody began or that stand still, events that the archive had no room for, and jobs of
-// shards that are no more. Each part is bounded; the next sweep goes on.
+// jobs that nobody holds, runs that nobody began or that stand still, people whom a suppression concerns, events that the
+// archive had no room for, and jobs of shards that are no more. Each part is bounded; the next sweep goes on.
+import { tellTimers } from '../../cache/timer-news.ts'
 import { announce } from '../../queues/announce.ts'
 import { deliver } from '../../queues/pipeline.ts'
 import { moveRetiredJobs } from '../../queues/retired-lanes.ts'
@@ -8,6 +9,7 @@ import { sendChunk, startRuns } from '../../queues/segment-runs.ts'
 import { activeCampaigns, markAnnounced, pendingChangesBefore } from '../../store/announcements.ts'
 import { openDeliveries } from '../../store/deliveries.ts'
 import { forgetDecisions } from '../../store/joint-transaction.ts'
+import { forgetAskedAddresses, wakeForSuppressions } from '../../store/reach.ts'
 import type { Counts } from '../../store/schedule-runs.ts'
 import { clearShadow } from '../../store/segment-difference.ts'
 import { dropShadow, overdueShadows } from '../../store/segment-drafts.ts'
@@ -27,6 +29,8 @@ const UNANNOUNCED_MS = 10_000
 const IDLE_DELIVERY_MS = 600_000
 /** A chunk of a run that is evaluated, or waits, for so long is sent again; while its job waits that changes nothing. */
 const IDLE_CHUNK_MS = 60_000
+/** As with changes: who suppressed an address is still about to wake whom it concerns. */
+const IDLE_SUPPRESSION_MS = 10_000
 const SLICE = 1_000
 
 /** A part that fails, because one of several servers is away, keeps none of the others; its failure is thrown at the end. */
@@ -43,6 +47,7 @@ export async function sweep(deps: ScheduleDeps, signal: AbortSignal): Promise<Co
     deadJobs: await part(recordLostDeadJobs(deps, signal)),
     chunks: await part(goOnWithRuns(deps, signal)),
     shadows: await part(giveUpWaysBack(deps)),
+    woken: await part(wakeLeftBehind(deps)),
     archived: await part(fillArchiveGaps(deps, signal)),
     resharded: await part(moveJobsOfRetiredShards(deps)),
   }
@@ -112,6 +117,14 @@ async function giveUpWaysBack({ sql, servers }: ScheduleDeps): Promise<number> {
     await clearShadow(servers, segmentId)
   }
   return overdue.length
+}
+
+/** Whom a change of a suppression concerns, and nobody has woken yet. */
+async function wakeLeftBehind({ sql, servers, cache }: ScheduleDeps): Promise<number> {
+  const woken = await wakeForSuppressions(servers, { idleMs: IDLE_SUPPRESSION_MS })
+  if (woken.length > 0) await tellTimers(cache)
+  await forgetAskedAddresses(sql)
+  return woken.length
 }
 
 /** What a process that still counted more shards has sent to queues that nobody works on any more. */

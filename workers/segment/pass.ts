@@ -1,10 +1,19 @@
 // One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
+import { hashedAddresses } from '../../domain/addresses.ts'
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
-import { askedBy, askedEvents, askedLists, askedSince, needsTraits } from '../../domain/segments/asked.ts'
+import {
+  askedBy,
+  askedChannels,
+  askedEvents,
+  askedLists,
+  askedSince,
+  needsTraits,
+  sentInputs,
+} from '../../domain/segments/asked.ts'
 import { decide, factsFor, lastChange } from '../../domain/segments/decide.ts'
 import { metricsOf } from '../../domain/segments/deciding.ts'
-import { type EventIndex, indexEvents } from '../../domain/segments/facts.ts'
+import { type EventIndex, indexEvents, type Suppressed } from '../../domain/segments/facts.ts'
 import type { Plan } from '../../domain/segments/plan.ts'
 import { closureOf } from '../../domain/segments/references.ts'
 import { NEVER } from '../../domain/segments/timed.ts'
@@ -22,9 +31,12 @@ import {
   writeChanges,
   writeTimers,
 } from '../../store/memberships.ts'
+import { readSuppressed } from '../../store/reach.ts'
 import type { LiveSegment } from '../../store/segments.ts'
+import { readSentMessages } from '../../store/sent-messages.ts'
 import { expectFewKeys, inTransaction, type Sql } from '../../store/sql.ts'
 import type { SegmentCatalog } from '../live-segments.ts'
+import { noteAddresses } from './reach.ts'
 
 export type PassInput = {
   shards: number
@@ -35,6 +47,8 @@ export type PassInput = {
   /** Only these segments are evaluated, negative = shadows; and the pass waits for its shards. Absent = all, no waiting. */
   only?: ReadonlySet<number>
   clock: Clock
+  /** Suppressed addresses are known by hashes with this key. */
+  secret?: string
 }
 export type PassResult = {
   /** Shards that another process was writing: their profiles were left out and wait for the next pass. */
@@ -48,12 +62,18 @@ export type PassResult = {
   memberships: Map<number, Set<number>>
 }
 
-/** On `sql`, the server with the rows of all these profiles; what is to be evaluated is read from `home`. */
-export function runPass(
-  { sql, home }: { sql: Sql; home: Sql },
+/**
+ * On `sql`, the server with the rows of all these profiles; what is to be evaluated is read from `home`. `of` = the server of
+ * any profile: what was sent to somebody before a merge may be on another.
+ */
+export async function runPass(
+  { sql, home, of = () => sql }: { sql: Sql; home: Sql; of?: (profileId: number) => Sql },
   catalog: SegmentCatalog,
   input: PassInput,
 ): Promise<PassResult> {
+  const { secret = '' } = input
+  const noted = (await catalog.current(home)).map((segment) => segment.plan)
+  await noteAddresses({ sql, home }, noted, { profileIds: [...input.reasons.keys()], secret })
   return inTransaction(sql, async (tx) => {
     const rules = sql === home ? tx : home
     const wanted = [
@@ -88,6 +108,13 @@ export function runPass(
     const histories = await readHistories(tx, inputs, scope, eventIds)
     const members = await readMembershipsOf(tx, profileIds)
     const lists = await readListsOf(rules, askedLists(plans), profileIds)
+    const suppressed = await readSuppressed(rules, hashedAddresses(askedChannels(plans), people, secret))
+    const sent = await readSentMessages(sentInputs(plans), {
+      home: rules,
+      of: (profileId) => (of(profileId) === sql ? tx : of(profileId)),
+      profileIds: people.map((one) => one.profileId),
+      asOfMs: scope.asOfMs,
+    })
     const live = new Set(segments.map((segment) => segment.segmentId))
     const asking = asked.map((segment) => ({
       segment,
@@ -99,8 +126,12 @@ export function runPass(
         live,
         isPartial: input.only !== undefined,
         bySlug,
-        events: indexEvents(histories.get(state.profileId) ?? []),
+        events: indexEvents([
+          ...(histories.get(state.profileId) ?? []),
+          ...(sent.get(state.profileId) ?? []),
+        ]),
         lists: lists.get(state.profileId) ?? new Set(),
+        suppressed: suppressed.get(state.profileId),
         inNow: members.get(state.profileId) ?? new Set(),
         newEvents: input.eventIds?.get(state.profileId),
         reason: input.reasons.get(state.profileId) ?? 'event',
@@ -162,6 +193,7 @@ type Known = {
   bySlug: ReadonlyMap<string, Plan>
   events: EventIndex
   lists: ReadonlySet<string>
+  suppressed: Suppressed | undefined
   inNow: Set<number>
   /** Only what these touch is evaluated; absent = everything. */
   newEvents: ReadonlySet<number> | undefined
@@ -175,7 +207,7 @@ type Evaluated = {
 
 function evaluate(state: ProfileState, known: Known): Evaluated {
   const { profileId } = state
-  const { asOfMs, inNow, newEvents } = known
+  const { asOfMs, inNow, newEvents, lists, suppressed } = known
   const merged = state.mergedInto !== null
   const reason = merged ? 'merged' : known.reason
   const changes: MembershipChange[] = []
@@ -187,13 +219,15 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
       isWhole = false
       continue
     }
-    const facts = factsFor(plan, { ...state, events: known.events, lists: known.lists }, known.bySlug)
+    const facts = factsFor(plan, { ...state, events: known.events, lists, suppressed }, known.bySlug)
     const { holds, until } = merged ? { holds: false, until: NEVER } : decide(plan, facts, asOfMs)
     wakeAt = Math.min(wakeAt, until)
     if (holds === inNow.has(segmentId)) continue
     // A change that time alone made happened at its instant, not when it was noticed.
     const sinceMs = reason === 'time' ? state.wakeAtMs : null
     const changedAt = sinceMs === null ? undefined : lastChange(plan, facts, sinceMs - 1, asOfMs)
+    // Who was woken for what no event tells of is not where time alone would have them.
+    const why = sinceMs !== null && changedAt === undefined ? 'event' : reason
     const effectiveAtMs = changedAt ?? asOfMs
     // A shadow's changes leave nothing behind.
     const metrics = merged || segmentId < 0 ? null : metricsOf(plan, facts, effectiveAtMs)
@@ -203,7 +237,7 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
     changes.push({
       ...{ segmentId, profileId, op, version },
       // Who was in when the rule came entered by the rule, whatever it was that had him looked at before the run came by.
-      reason: wasIn ? building.reason : reason,
+      reason: wasIn ? building.reason : why,
       effectiveAtMs,
       metrics,
     })

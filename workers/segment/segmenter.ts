@@ -144,8 +144,9 @@ async function evaluateAll(
 }
 
 async function passOn(sql: Sql, deps: Deps, catalog: SegmentCatalog, touched: Touched): Promise<PassResult> {
-  const result = await runPass({ sql, home: deps.sql }, catalog, {
+  const result = await runPass({ sql, home: deps.sql, of: deps.servers.of }, catalog, {
     shards: deps.config.shards,
+    secret: deps.config.secret,
     clock: deps.clock,
     ...touched,
   })

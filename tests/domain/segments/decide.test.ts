@@ -7,10 +7,12 @@ import { type Facts, indexEvents, type Occurrence } from '../../../domain/segmen
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule, type Plan } from '../../../domain/segments/plan.ts'
 import { NEVER } from '../../../domain/segments/timed.ts'
+import { occurrenceOf } from '../../support/occurrence.ts'
+import { suppressedOf } from '../../support/oracle-contact.ts'
 import { DAYS, HOUR, life, lists, START, statements, traits } from '../../support/random-lives.ts'
 import { KNOWN_METRICS, MEASURED } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
-import { isMember, type OracleEvent } from '../../support/segment-oracle.ts'
+import { isMember } from '../../support/segment-oracle.ts'
 import { toldBy } from '../../support/told-traits.ts'
 
 const DAY = 24 * HOUR
@@ -186,11 +188,6 @@ describe('the instant at which time alone changes the answer', () => {
   })
 })
 
-/** As store/histories.ts gives them. */
-function occurrenceOf({ properties, value, currency, ...rest }: OracleEvent): Occurrence {
-  return { ...rest, value: value ?? null, currency: currency ?? null, props: properties }
-}
-
 test('every rule is what its plain meaning says, from change to change, and never changes in between', () => {
   const hours = fc.integer({ min: -30, max: 60 })
   let changes = 0
@@ -214,7 +211,8 @@ test('every rule is what its plain meaning says, from change to change, and neve
         const person = { ...MEASURED, ...told.person, events, profileId: 7, firstSeen, lists: inLists }
         const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
         const known7 = { ...told.known, profileId: 7, firstMs: firstSeen, lists: new Set(inLists) }
-        const facts = factsFor(plan, { ...known7, events: indexEvents(sorted) }, new Map())
+        const suppressed = suppressedOf(told.known.traits)
+        const facts = factsFor(plan, { ...known7, suppressed, events: indexEvents(sorted) }, new Map())
         let at = day + hour * HOUR
         for (let step = 0; step < 6; step++) {
           const { holds, until } = decide(plan, facts, at)

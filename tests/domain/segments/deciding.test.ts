@@ -4,24 +4,16 @@ import { Value } from 'typebox/value'
 import { expect, test } from 'vitest'
 import { decide, factsFor } from '../../../domain/segments/decide.ts'
 import { metricsOf } from '../../../domain/segments/deciding.ts'
-import { indexEvents, type Occurrence } from '../../../domain/segments/facts.ts'
+import { indexEvents } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
 import { ChangeMetric, METRIC_LIMITS } from '../../../schema/change-metric.ts'
 import type { RuleNode } from '../../../schema/rule.ts'
+import { occurrenceOf } from '../../support/occurrence.ts'
 import { HOUR, life, START, traits } from '../../support/random-lives.ts'
 import { KNOWN_METRICS } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import type { OracleEvent } from '../../support/segment-oracle.ts'
-
-const occurrenceOf = ({ type, name, time, value, currency, properties }: OracleEvent): Occurrence => ({
-  type,
-  name,
-  time,
-  value: value ?? null,
-  currency: currency ?? null,
-  props: properties,
-})
 
 function asked(match: RuleNode, events: OracleEvent[], known: Record<string, unknown>, atMs: number) {
   const plan = compileRule(parseRule({ match }), KNOWN_METRICS)

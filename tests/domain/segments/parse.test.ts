@@ -14,6 +14,7 @@ const DAYS = { k: 'rolling', last: 'P30D' }
 const count = { k: 'agg', event: 'Viewed', agg: 'count', window: DAYS, op: 'gt', value: 5 }
 const sum = { ...count, agg: 'sum', prop: 'revenue', value: 1000 }
 const trait = { k: 'trait', path: 'plan', op: 'eq', value: 'gold' }
+const message = { k: 'message', did: 'opened', window: DAYS, op: 'gte', value: 1 }
 
 function refusalOf(input: unknown): { field: string | undefined; message: string } {
   try {
@@ -57,6 +58,20 @@ describe('a refusal names the path', () => {
     ['rule.match.value', { match: { ...trait, value: '\ud800' } }],
     ['rule.match.value', { match: { ...trait, value: 'x'.repeat(RULE_LIMITS.textLength + 1) } }],
     ['rule.match.agg', { match: { ...count, agg: 'median' } }],
+    ['rule.match', { match: { k: 'consent', state: 'none' } }],
+    ['rule.match', { match: { k: 'consent', channel: 'email', category: 'Ads', state: 'none' } }],
+    ['rule.match.channel', { match: { k: 'consent', channel: 'webhook', state: 'none' } }],
+    ['rule.match.state', { match: { k: 'consent', channel: 'email', state: 'granted' } }],
+    ['rule.match.state', { match: { k: 'consent', category: 'Ads', state: 'none' } }],
+    ['rule.match.category', { match: { k: 'consent', category: '', state: 'granted' } }],
+    ['rule.match.topic', { match: { k: 'consent', topic: 'news', state: 'subscribed' } }],
+    ['rule.match.did', { match: { ...message, did: 'open' } }],
+    ['rule.match.channel', { match: { ...message, channel: 'sms' } }],
+    ['rule.match.channel', { match: { ...message, did: 'complained', channel: 'push' } }],
+    ['rule.match.campaign', { match: { ...message, campaign: 7 } }],
+    ['rule.match.value', { match: { ...message, value: 1.5 } }],
+    ['rule.match.value', { match: { ...message, value: -1 } }],
+    ['rule.match.window.last', { match: { ...message, window: { k: 'rolling', last: 'P1M' } } }],
     ['rule.match.event', { match: { ...count, event: undefined } }],
     ['rule.match.event', { match: { ...count, event: 7 } }],
     ['rule.match.type', { match: { ...count, type: 'click' } }],

@@ -6,6 +6,7 @@ import { type Explained, explain } from '../../../domain/segments/explain.ts'
 import { indexEvents, type Occurrence } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
+import { occurrenceOf } from '../../support/occurrence.ts'
 import { HOUR, life, lists, START, statements, traits } from '../../support/random-lives.ts'
 import { KNOWN_METRICS } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
@@ -112,12 +113,7 @@ test('every condition of every rule is said in words, and none without a value',
     fc.property(ruleNode, life, traits, statements, lists, (match, lives, first, said, inLists) => {
       const plan = compileRule(parseRule({ match }), KNOWN_METRICS)
       const { known } = toldBy([{ time: START - 48 * HOUR, traits: first }, ...said])
-      const events = lives.map(
-        ({ properties, value, currency, ...rest }): Occurrence => ({
-          ...{ ...rest, value: value ?? null, currency: currency ?? null, props: properties },
-        }),
-      )
-      const sorted = events.sort((a, b) => a.time - b.time)
+      const sorted = lives.map(occurrenceOf).sort((a, b) => a.time - b.time)
       const somebody = { ...known, profileId: 7, firstMs: START - 48 * HOUR, lists: new Set(inLists) }
       const facts = factsFor(plan, { ...somebody, events: indexEvents(sorted) }, new Map())
       for (const one of leavesOf(explain(plan, facts, START))) {

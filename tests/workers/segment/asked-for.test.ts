@@ -72,7 +72,7 @@ test('after any stories of people who merge, log in and order, evaluating everyb
   for (let at = 0; at < events.length; at += 5) batches.push(normalBatch(events.slice(at, at + 5)))
   await world.sender.send(persist, [...batches, ...batches.filter((_, i) => i % 16 === 0)])
   await waitFor(async () => (await world.sql`select 1 from events`).length === events.length, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     what: `all ${events.length} events (seed ${seed})`,
   })
   const everybody = async () => {
@@ -81,7 +81,7 @@ test('after any stories of people who merge, log in and order, evaluating everyb
     const reasons = new Map(rows.map((row) => [row.profile_id, 'backfill' as const]))
     return runPass({ sql: world.sql, home: world.sql }, createSegmentCatalog(), { ...input, reasons })
   }
-  await waitUntilDrained(world.producer, world.config, 20_000)
+  await waitUntilDrained(world.producer, world.config, 60_000)
   const { changes, busyShards } = await everybody()
   expect([...busyShards]).toEqual([])
   expect(changes, `seed ${seed}`).toEqual([])

@@ -24,6 +24,7 @@ import {
   type OracleStatement,
   traitsAt,
 } from '../../support/segment-oracle.ts'
+import { asNormal, SECRET, storeContact, storeSent } from '../../support/stored-contact.ts'
 import { storeMetrics } from '../../support/stored-metrics.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
@@ -47,6 +48,7 @@ beforeAll(async () => {
   world = await testWorld()
   await world.sql`insert into sources (name) values ('shop')`
   await world.run(persistPool)
+  await storeContact(world.sql)
   const lives = fc.sample(life, { seed, numRuns: PEOPLE })
   const facts = fc.sample(traits, { seed, numRuns: PEOPLE })
   await add(lives.map((events, i) => ({ userId: `user-${i}`, events, traits: facts[i] ?? {} })))
@@ -134,19 +136,12 @@ async function add(lives: Added[]) {
             properties: JSON.stringify(traits),
           }),
         ]),
-    ...events.map(({ value, properties, ...event }) =>
-      normalEvent({
-        ...event,
-        type: event.type === 'page' ? 'page' : 'track',
-        userId,
-        properties: JSON.stringify(properties),
-        ...(value === undefined ? {} : { value: String(value) }),
-      }),
-    ),
+    ...asNormal(events, { userId }),
   ])
   sent += events.length
   await world.sender.send(persist, [normalBatch(events)])
   await waitFor(async () => (await world.sql`select count(*)::int as n from events`)[0]?.n === sent)
+  for (const { userId, events } of lives) await storeSent(world.sql, events, { userId })
 }
 
 async function pass(profileIds: number[], reason: TouchedUsers['reason']) {
@@ -155,6 +150,7 @@ async function pass(profileIds: number[], reason: TouchedUsers['reason']) {
     shards: world.config.shards,
     reasons,
     clock,
+    secret: SECRET,
   })
 }
 

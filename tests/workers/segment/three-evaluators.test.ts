@@ -22,6 +22,7 @@ import { HOUR, LISTS, life, lists, START, traits } from '../../support/random-li
 import { MEASURED } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
 import { isMember, type OracleEvent, type OraclePerson } from '../../support/segment-oracle.ts'
+import { asNormal, SECRET, storeContact, storeSent } from '../../support/stored-contact.ts'
 import { storeMetrics } from '../../support/stored-metrics.ts'
 import { waitFor } from '../../support/wait-for.ts'
 import { testWorld, type World } from '../../support/world.ts'
@@ -56,6 +57,7 @@ beforeAll(async () => {
   world = await testWorld()
   await world.sql`insert into sources (name) values ('shop')`
   await world.run(persistPool)
+  await storeContact(world.sql)
   const lives = fc.sample(life, { seed, numRuns: PEOPLE })
   const facts = fc.sample(traits, { seed, numRuns: PEOPLE })
   const inLists = fc.sample(lists, { seed, numRuns: PEOPLE })
@@ -117,25 +119,19 @@ async function add(lives: Sent[]) {
     }
     return [
       ...(identifiedAt === undefined ? [] : [normalEvent({ ...identify, time: identifiedAt })]),
-      ...events.map(({ value, properties, ...event }) =>
-        normalEvent({
-          ...event,
-          ...ids,
-          type: event.type === 'page' ? 'page' : 'track',
-          properties: JSON.stringify(properties),
-          ...(value === undefined ? {} : { value: String(value) }),
-        }),
-      ),
+      ...asNormal(events, ids),
     ]
   })
   sent += events.length
   await world.sender.send(persist, [normalBatch(events)])
   await waitFor(async () => (await world.sql`select count(*)::int as n from events`)[0]?.n === sent)
+  for (const { userId, anonymousId, events } of lives)
+    await storeSent(world.sql, events, userId === undefined ? { anonymousId: anonymousId ?? '' } : { userId })
 }
 
 async function pass(profileIds: number[], reason: TouchedUsers['reason']) {
   const reasons = new Map(profileIds.map((profileId) => [profileId, reason]))
-  const input = { shards: world.config.shards, reasons, clock }
+  const input = { shards: world.config.shards, reasons, clock, secret: SECRET }
   return runPass({ sql: world.sql, home: world.sql }, catalog, input)
 }
 
@@ -260,7 +256,7 @@ test('three evaluators agree after late events, a deletion, a merge and an edit'
   await agree()
 
   const poorer = people.get(deleted ?? 0)
-  const gone = poorer?.events.pop()
+  const gone = poorer?.events.shift()
   const [row] = await world.sql<{ message_id: string }[]>`
     select message_id from events e join event_names n using (event_id)
     where profile_id = ${deleted ?? 0} and time = at_ms(${gone?.time ?? 0}) and n.type = ${gone?.type ?? ''} and n.name = ${gone?.name ?? ''}
