@@ -35,6 +35,7 @@ const Cuts = Type.Object({
     Type.Null(),
   ]),
 })
+export type Cuts = Static<typeof Cuts>
 
 export function metricCutRoutes(app: HttpServer, deps: ApiDeps): void {
   const routes = typed(app)

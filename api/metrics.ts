@@ -1,7 +1,7 @@
 // Metrics: values of a person under a name, that rules compare (`k: "computed"`). Another definition is another version,
 // also of the segments that name it. What they are of a person is in api/user-metrics.ts.
 import type { FastifyRequest } from 'fastify'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { checkMetric } from '../domain/segments/parse-metrics.ts'
 import { schedule } from '../queues/pipeline.ts'
 import { fail } from '../runtime/errors.ts'
@@ -59,12 +59,16 @@ export const Metric = Type.Object({
   archivedAt: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
 })
 
+export type Metric = Static<typeof Metric>
+
 const Changed = Type.Object({
   ...Metric.properties,
   segments: Type.Array(Type.String(), {
     description: 'Slugs of the live segments that name it: each has a new version',
   }),
 })
+
+export type ChangedMetric = Static<typeof Changed>
 
 const NewMetric = Type.Object(
   {

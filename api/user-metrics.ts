@@ -30,6 +30,8 @@ const Values = Type.Object({
   ),
 })
 
+export type MetricValues = Static<typeof Values>
+
 const Query = Type.Object(
   {
     at: Type.Optional(

@@ -1,5 +1,5 @@
 // What `millrace help` prints, and the list of commands there are. One row a command; examples are real.
-import { LISTS_HELP, SEGMENTS_HELP } from './segments/help.ts'
+import { LISTS_HELP, METRICS_HELP, SEGMENTS_HELP } from './segments/help.ts'
 
 export type CommandHelp = {
   name: string
@@ -162,6 +162,7 @@ export const COMMANDS = [
   },
   SEGMENTS_HELP,
   LISTS_HELP,
+  METRICS_HELP,
   {
     name: 'tail',
     usage: 'tail [SOURCE] [--lines N] [--once] [--json]',

@@ -26,6 +26,7 @@ const LOAD: Record<CommandName, () => Promise<Command>> = {
   keys: () => import('./commands/keys.ts'),
   segments: () => import('./commands/segments.ts'),
   lists: () => import('./commands/lists.ts'),
+  metrics: () => import('./commands/metrics.ts'),
   tail: () => import('./commands/tail.ts'),
   doctor: () => import('./commands/doctor.ts'),
   migrate: () => import('./commands/migrate.ts'),

@@ -1,5 +1,5 @@
-// What to say when a name is mistyped: which one was perhaps meant, or what lists them. Used by the commands segments and
-// lists.
+// What to say when a name is mistyped: which one was perhaps meant, or what lists them. Used by the commands segments,
+// lists and metrics.
 import { MillraceError } from '../runtime/errors.ts'
 import { nearest } from './args.ts'
 

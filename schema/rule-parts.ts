@@ -81,7 +81,11 @@ export type Zone = Static<typeof Zone>
 
 /** Which events: the name of a track call, or another type of call, with its name or all of it. */
 export const Events = {
-  event: text('Event name of a track call, name of a page or screen'),
+  event: Type.String({
+    maxLength: RULE_LIMITS.textLength,
+    description:
+      'Event name of a track call, name of a page or screen; empty = all of a type other than track',
+  }),
   type: Type.Optional(Type.String()),
   where: Type.Optional(Type.Array(PropertyFilter, { maxItems: RULE_LIMITS.filters })),
 }

@@ -1,4 +1,4 @@
-// What `millrace help segments` and `millrace help lists` say. Rows of cli/help.ts, which prints them.
+// What `millrace help segments`, `millrace help lists` and `millrace help metrics` say. Rows of cli/help.ts, which prints them.
 
 export const SEGMENTS_HELP = {
   name: 'segments',
@@ -75,4 +75,36 @@ export const LISTS_HELP = {
     ['--json', 'machine readable; where there are many, one JSON object a line'],
   ],
   examples: ['lists', 'lists upload trade-fair fair.csv', 'lists delete trade-fair --yes'],
+} as const
+
+export const METRICS_HELP = {
+  name: 'metrics',
+  usage: 'metrics COMMAND [options]',
+  summary: 'named values of a person that rules compare: make, change, look',
+  commands: [
+    ['list', 'all that are there'],
+    ['show SLUG', 'its definition, version and state'],
+    ['create SLUG', 'make one by --definition'],
+    ['edit SLUG', 'give it another --definition; segments that name it follow'],
+    ['archive SLUG', 'no rule can name it any more'],
+    ['cuts SLUG', 'where people are parted into hundreds, for rules with "quantile"'],
+    ['values USER', 'what all of them are of one person'],
+  ],
+  options: [
+    ['--definition FILE', 'a condition on events without its comparison, as JSON; - = standard input'],
+    ['--name TEXT', 'with create: what people call it (the slug)'],
+    ['--note TEXT', 'with create and edit: why this version'],
+    ['--definition-only', 'with show: the definition as a file that edit takes'],
+    ['--keep', 'with cuts: have them worked out now and every hour'],
+    ['--at TIME', 'with values: another instant, past or to come: 2026-12-24T00:00:00Z'],
+    ['--profile', 'USER is the number of a profile, for people without a user id'],
+    ['--yes', 'with archive: do it'],
+    ['--json', 'machine readable; where there are many, one JSON object a line'],
+  ],
+  examples: [
+    'metrics',
+    'metrics create spent --name "Dollars in a year" --definition spent.json',
+    'metrics values user-42',
+    'metrics cuts spent --keep',
+  ],
 } as const

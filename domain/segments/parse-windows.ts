@@ -33,9 +33,10 @@ export const PICKS = ['first', 'last'] as const
 
 type Events = { event: string; type?: string; where?: PropertyFilter[] }
 
-/** A page, screen or identify condition may leave out the name: all of that type. */
+/** A page, screen or identify condition may leave out the name, which is kept as '': all of that type. */
 export function eventsAt(node: Json, path: string): Events {
-  const isWholeType = node.event === undefined && node.type !== undefined && node.type !== 'track'
+  const isNameless = node.event === undefined || node.event === ''
+  const isWholeType = isNameless && node.type !== undefined && node.type !== 'track'
   return {
     event: isWholeType ? '' : textAt(node.event, `${path}.event`),
     ...optional<{ type: string; where: PropertyFilter[] }>(node, {

@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { LIST_VERBS } from '../../cli/commands/lists.ts'
+import { METRIC_VERBS } from '../../cli/commands/metrics.ts'
 import { SEGMENT_VERBS } from '../../cli/commands/segments.ts'
 import { COMMANDS } from '../../cli/help.ts'
-import { LISTS_HELP, SEGMENTS_HELP } from '../../cli/segments/help.ts'
+import { LISTS_HELP, METRICS_HELP, SEGMENTS_HELP } from '../../cli/segments/help.ts'
 import { runMillrace } from '../support/cli.ts'
 
 const env = { MILLRACE_DATA_DIR: mkdtempSync(join(tmpdir(), 'millrace-cli-')) }
@@ -33,6 +34,7 @@ test.each(COMMANDS.map(({ name }) => name))('%s --help shows its usage and examp
 test.each([
   [SEGMENTS_HELP, SEGMENT_VERBS],
   [LISTS_HELP, LIST_VERBS],
+  [METRICS_HELP, METRIC_VERBS],
 ])('the help of $name names all its commands with what they take', async ({ name, commands }, verbs) => {
   const { out } = await millrace('help', name)
   const taken = Object.entries(verbs).map(([verb, { takes }]) => `${verb} ${takes}`.trim())
