@@ -1,7 +1,7 @@
 // Due segment timers become `segment` jobs. A loop in every schedule process: a due timer is leased by the statement that
 // finds it, so no two send it, and one whose job got lost comes up again when its lease is over. The evaluation moves or
-// clears the timer itself. Looks every tick while something is due soon, within five seconds after timers were written,
-// and once a minute otherwise: a deployment at rest asks Postgres for nothing.
+// clears the timer itself. Looks every tick while something is due soon, within a second after timers were written, and
+// once a minute otherwise: a deployment at rest asks Postgres for nothing.
 import { createHash } from 'node:crypto'
 import { readTimerNews } from '../../cache/timer-news.ts'
 import { shardName, shardOfProfile } from '../../domain/buckets.ts'
@@ -17,7 +17,8 @@ import { onEveryServer } from './every-server.ts'
 
 const LEASE_MS = 10_000
 const MAX_A_TICK = 5_000
-const IDLE_MS = 5_000
+/** A window that lapses so soon after it was written ends no later than this: a look at the news is one read of Redis. */
+const IDLE_MS = 1_000
 /** Without news of written timers: for those whose word was lost. */
 const PATIENCE_MS = 60_000
 /** A job id is free again after this, even if a failed job still holds the one before. */
