@@ -27,13 +27,18 @@ export const COMMANDS = [
   },
   {
     name: 'bench',
-    usage: 'bench [--json FILE] [--full]',
+    usage: 'bench [segments] [--json FILE] [--full] [--users N]',
     summary: 'measure this machine against a bare COPY of the same rows',
     options: [
       ['--json FILE', 'also write the figures there'],
       ['--full', 'also the rate with 1, 10 and 50 million stored rows: an hour, 30 GB'],
+      [
+        'segments',
+        'instead: how fast segments are decided, beside one SQL statement, entered, left and read',
+      ],
+      ['--users N', 'with segments: so many people instead of 1,000,000'],
     ],
-    examples: ['bench', 'bench --json figures.json'],
+    examples: ['bench', 'bench --json figures.json', 'bench segments --users 100000'],
   },
   {
     name: 'status',

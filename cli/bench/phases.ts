@@ -210,11 +210,12 @@ export async function steadyRate(bench: Bench, ratePerSecond: number, seconds: n
     const dueAt = startedAt + (i * 1000 * BATCH) / ratePerSecond
     const wait = dueAt - performance.now()
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
-    pending.push(
-      postAccepted(load, '/v1/batch', batchText(bench)).then(() => {
-        latencies.push(performance.now() - dueAt)
-      }),
-    )
+    const answered = postAccepted(load, '/v1/batch', batchText(bench)).then(() => {
+      latencies.push(performance.now() - dueAt)
+    })
+    // Met below; a collector that goes away before, as in a run that is interrupted, must not end the process.
+    answered.catch(() => {})
+    pending.push(answered)
   }
   await Promise.all(pending)
   await waitUntilDrained(bench.redis, bench.stack.config, 300_000)

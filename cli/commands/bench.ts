@@ -1,23 +1,23 @@
 // millrace bench: its own servers, all default pools, one run; prints what each piece costs and the ratio to bare COPY of
 // the same rows. `--json FILE` also writes the figures; `--quick` takes a tenth of the time (for a look, not for a claim);
-// `--full` also measures how the rate holds with up to 50 million stored rows.
-import { execFileSync } from 'node:child_process'
+// `--full` also measures how the rate holds with up to 50 million stored rows. `bench segments` is another one (bench/segments/).
 import { writeFileSync } from 'node:fs'
 import { fail } from '../../runtime/errors.ts'
 import type { Sql } from '../../store/sql.ts'
 import { openCopyYardstick } from '../bench/copy.ts'
 import { naivePipeline } from '../bench/naive.ts'
-import { machineText, withOwnServers } from '../bench/own-servers.ts'
+import { AS_COMPOSE, commitOf, machineText, withOwnServers } from '../bench/own-servers.ts'
 import { endToEnd, memoryPerQueuedEvent, singleEvents, singlesAtRate, steadyRate } from '../bench/phases.ts'
+import { runSegments } from '../bench/segments/run.ts'
 import { rateByStoredRows } from '../bench/stored.ts'
 import type { CliIo } from '../io.ts'
 
-/** What docker-compose.yml gives Postgres. */
-const AS_COMPOSE = { localPostgresBuffersMb: 512, localPostgresWalMb: 4096 }
 /** What k8s/README.md gives it, for tables that are larger than memory. */
 const LARGE = { localPostgresBuffersMb: 4096, localPostgresWalMb: 16_384 }
 
 export async function run(args: string[], io: CliIo): Promise<number> {
+  const [first, ...rest] = args
+  if (first === 'segments') return runSegments(rest, io)
   const { jsonFile, quick, full } = readOptions(args)
   const scale = quick ? 0.1 : 1
   const step = (text: string) => io.write(`  ${text}\n`)
@@ -114,7 +114,8 @@ function readOptions(args: string[]): { jsonFile: string | undefined; quick: boo
     if (args[i] === '--json') jsonFile = args[++i]
     else if (args[i] === '--quick') quick = true
     else if (args[i] === '--full') full = true
-    else throw fail('invalid_config', `bench does not know ${args[i]}: --json FILE, --quick, --full`)
+    else
+      throw fail('invalid_config', `bench does not know ${args[i]}: segments, --json FILE, --quick, --full`)
   }
   return { jsonFile, quick, full }
 }
@@ -145,17 +146,6 @@ async function readSettings(
   ])
     settings[name] = await redisConfig(name)
   return settings
-}
-
-function commitOf(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
-      cwd: import.meta.dirname,
-      encoding: 'utf8',
-    }).trim()
-  } catch {
-    return 'unknown'
-  }
 }
 
 function format(

@@ -1,7 +1,7 @@
 // millrace reset --yes: deletes all data of this deployment: the Postgres schema, its keys in Redis, and what it keeps in
 // the data folder. Refuses while anything of it runs.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { countWorkers } from '../../queues/activity.ts'
 import { connectProducer, whenReady } from '../../queues/connection.ts'
 import { eraseNamespace } from '../../queues/erase.ts'
@@ -12,17 +12,17 @@ import { dropSchema, otherSessions } from '../../schema/drop.ts'
 import { parseOptions } from '../args.ts'
 import { databaseUrls, findConfig, placeOf } from '../connect.ts'
 import type { CliIo } from '../io.ts'
+import { deleteServerData, localServersOf, placeOfServer } from '../local/server-data.ts'
 
 /** What Millrace makes in its data folder; anything else there is not ours to delete. */
 const OURS = ['archive', 'outbox', 'logs', 'demo.json', 'run.json', 'secrets.json']
-const LOCAL_SERVER = /^(postgres(-\d+)?|redis)$/
 
 export async function run(args: string[], io: CliIo): Promise<number> {
   const { options } = parseOptions(args, { yes: 'boolean' })
   const { config, state } = findConfig(io)
   const dataDir = resolve(config.dataDir)
   if (state !== undefined) throw fail('conflict', `Millrace runs (pid ${state.pid}): stop it first`)
-  const servers = (existsSync(dataDir) ? readdirSync(dataDir) : []).filter((name) => LOCAL_SERVER.test(name))
+  const servers = localServersOf(dataDir)
   refuseLivingServers(dataDir, servers)
   const local = [...servers, ...OURS.filter((name) => existsSync(join(dataDir, name)))]
   const targets = [
@@ -102,18 +102,4 @@ function isServer(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-/** As root the data may live elsewhere; `location` says where (cli/local/unprivileged.ts). */
-function placeOfServer(dir: string): string | undefined {
-  const note = join(dir, 'location')
-  if (!existsSync(note)) return existsSync(dir) ? dir : undefined
-  const place = readFileSync(note, 'utf8').trim()
-  return /^(server|millrace-[0-9a-f]{12})$/.test(basename(place)) ? place : undefined
-}
-
-function deleteServerData(dir: string): void {
-  const place = placeOfServer(dir)
-  if (place !== undefined) rmSync(place, { recursive: true, force: true })
-  rmSync(dir, { recursive: true, force: true })
 }
