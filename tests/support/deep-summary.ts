@@ -23,7 +23,7 @@ export default class DeepSummary implements Reporter {
     // A run of one file or one test is somebody at work, not a result.
     this.#isPart =
       vitest.config.testNamePattern !== undefined ||
-      process.argv.some((arg) => /\.deep\.ts$|^tests\/faults\/./.test(arg))
+      process.argv.some((arg) => /\.deep\.ts$|^tests\/(?!faults\/$)./.test(arg))
   }
 
   onTestCaseResult(test: TestCase) {
