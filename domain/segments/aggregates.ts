@@ -15,11 +15,14 @@ import {
 import type { Facts, Occurrence } from './facts.ts'
 import type { AggLeaf } from './plan.ts'
 import { isInRange, type Range } from './ranges.ts'
+import { evaluateRolling } from './rolling.ts'
 import { NEVER, type Timed } from './timed.ts'
 import { slide, untilChange } from './windows.ts'
 
 export function evaluateAggregate(leaf: AggLeaf, facts: Facts, atMs: number): Timed {
   const events = facts.inputs[leaf.input] ?? []
+  const quick = leaf.window.k === 'rolling' && evaluateRolling(leaf, leaf.window.lastMs, events, atMs)
+  if (quick) return quick
   const threshold = decimal(leaf.value)
   const gauge = openGauge(leaf, facts)
   const window = slide(leaf.window, events, facts, atMs, gauge)

@@ -8,7 +8,7 @@ import { evaluateAbsence, evaluatePick, evaluateTime } from './picks.ts'
 import type { Expr, Leaf, MetricLeaf, Plan } from './plan.ts'
 import { evaluateQuantile } from './quantiles.ts'
 import { evaluateSequence } from './sequences.ts'
-import { atLeast, constant, not, type Timed } from './timed.ts'
+import { atLeast, constant, NEVER, not, type Timed } from './timed.ts'
 import { evaluateAnniversary, evaluateDate, evaluateGeo, evaluateSample, evaluateTrait } from './traits.ts'
 
 /** Whether the person belongs to it at an instant (ms), and until when at least without new data. */
@@ -26,16 +26,35 @@ function decideExpr(expr: Expr, plan: Plan, facts: Facts, atMs: number): Timed {
     case 'not':
       return not(decideExpr(expr.of, plan, facts, atMs))
     case 'all':
-      return atLeast(expr.of.length, decideAll(expr.of, plan, facts, atMs))
+      return decideGroup(expr.of, false, plan, facts, atMs)
     case 'any':
-      return atLeast(1, decideAll(expr.of, plan, facts, atMs))
+      return decideGroup(expr.of, true, plan, facts, atMs)
     case 'atLeast':
-      return atLeast(expr.n, decideAll(expr.of, plan, facts, atMs))
+      return atLeast(
+        expr.n,
+        expr.of.map((child) => decideExpr(child, plan, facts, atMs)),
+      )
   }
 }
 
-function decideAll(of: Expr[], plan: Plan, facts: Facts, atMs: number): Timed[] {
-  return of.map((child) => decideExpr(child, plan, facts, atMs))
+/**
+ * `any` (`decisive` = true) and `all` (false) as `atLeast` has them: one child with the decisive answer gives it to the whole,
+ * until the last of these has turned. One that never turns settles it, and the others are not looked at.
+ */
+function decideGroup(of: Expr[], decisive: boolean, plan: Plan, facts: Facts, atMs: number): Timed {
+  let isDecided = false
+  let lastDecisive = Number.NEGATIVE_INFINITY
+  let firstOther = NEVER
+  for (const child of of) {
+    const { holds, until } = decideExpr(child, plan, facts, atMs)
+    if (holds !== decisive) firstOther = Math.min(firstOther, until)
+    else if (until === NEVER) return constant(decisive)
+    else {
+      isDecided = true
+      lastDecisive = Math.max(lastDecisive, until)
+    }
+  }
+  return isDecided ? { holds: decisive, until: lastDecisive } : { holds: !decisive, until: firstOther }
 }
 
 export function decideLeaf(leaf: Leaf | MetricLeaf, facts: Facts, atMs: number): Timed {

@@ -47,18 +47,20 @@ export type Facts = Person & {
 }
 
 /** The events of somebody by type and name, and of every type but `track` all of them under the empty name. */
-export type EventIndex = Map<string, Occurrence[]>
+export type EventIndex = Map<string, Map<string, Occurrence[]>>
 
 export function indexEvents(events: Occurrence[]): EventIndex {
   const index: EventIndex = new Map()
-  const add = (key: string, event: Occurrence) => {
-    const known = index.get(key)
-    if (known === undefined) index.set(key, [event])
+  const add = (name: string, event: Occurrence) => {
+    const names = index.get(event.type)
+    const known = names?.get(name)
+    if (names === undefined) index.set(event.type, new Map([[name, [event]]]))
+    else if (known === undefined) names.set(name, [event])
     else known.push(event)
   }
   for (const event of events) {
-    add(`${event.type} ${event.name}`, event)
-    if (event.type !== 'track' && event.name !== '') add(`${event.type} `, event)
+    add(event.name, event)
+    if (event.type !== 'track' && event.name !== '') add('', event)
   }
   return index
 }
@@ -72,7 +74,7 @@ export function pickInputs(
   traits: Record<string, unknown>,
 ): Occurrence[][] {
   return inputs.map(({ type, event, where, clock }) => {
-    const all = index.get(`${type} ${event}`) ?? NONE
+    const all = index.get(type)?.get(event) ?? NONE
     if (all.length === 0 || (where.length === 0 && clock === undefined)) return all
     const isOn = clock === undefined ? undefined : onClock(clock, traits)
     const named = isOn === undefined ? all : all.filter(({ time }) => isOn(time))
