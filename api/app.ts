@@ -18,6 +18,7 @@ import { listRoutes } from './lists.ts'
 import { metricCutRoutes } from './metric-cuts.ts'
 import { metricRoutes } from './metrics.ts'
 import { registerOpenApi } from './openapi.ts'
+import { openWalks } from './people-walk.ts'
 import { queueRoutes } from './queues.ts'
 import { segmentDraftRoutes } from './segment-drafts.ts'
 import { segmentDriftRoutes } from './segment-drift.ts'
@@ -61,7 +62,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     segmentDraftRoutes(api, deps)
     segmentRunRoutes(api, deps)
     segmentMemberRoutes(api, deps)
-    segmentPreviewRoutes(api, deps)
+    segmentPreviewRoutes(api, deps, openWalks())
     segmentExplainRoutes(api, deps)
     await segmentFeedRoutes(api, deps, auth, feedPace)
     segmentDriftRoutes(api, deps)

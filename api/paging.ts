@@ -36,10 +36,11 @@ export function encodeCursor(key: unknown): string {
   return Buffer.from(JSON.stringify(key)).toString('base64url')
 }
 
-/** The key inside a cursor, checked against its shape; `invalid_request` when it was not made by us. */
+/** The key inside a cursor, checked against its shape; `invalid_request` when it was not made by us. `place` = where it stands. */
 export function decodeCursor<Key extends TSchema>(
   key: Key,
   cursor: string | undefined,
+  place = 'query.cursor',
 ): Static<Key> | undefined {
   if (cursor === undefined) return undefined
   try {
@@ -48,7 +49,7 @@ export function decodeCursor<Key extends TSchema>(
   } catch {
     // Not JSON: the same answer as a wrong shape.
   }
-  throw fail('invalid_request', 'query.cursor is not one of ours; take nextCursor of the page before', {
+  throw fail('invalid_request', `${place} is not one of ours; take nextCursor of the page before`, {
     field: 'cursor',
   })
 }

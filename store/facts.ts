@@ -1,10 +1,10 @@
-// A plan with all that it takes to decide it for people, read once, and these people's facts: for the preview of a rule, the
-// explanation of a segment, the values of metrics and their cut points.
+// Plans with all that it takes to decide them for people, read once, and these people's facts: for the preview of a rule, the
+// difference of two, the explanation of a segment, the values of metrics and their cut points.
 import { hashedAddresses } from '../domain/addresses.ts'
 import { bucketOfProfile } from '../domain/buckets.ts'
 import { askedChannels, askedLists, askedSince, needsTraits, sentInputs } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
-import { type Facts, indexEvents } from '../domain/segments/facts.ts'
+import { type EventIndex, type Facts, indexEvents, type Person } from '../domain/segments/facts.ts'
 import type { Input } from '../domain/segments/inputs.ts'
 import type { Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
@@ -18,12 +18,11 @@ import { readSentMessages } from './sent-messages.ts'
 import type { Servers } from './servers.ts'
 import type { Sql } from './sql.ts'
 
-/** `plans` = those of all live segments; `inputs`, `lists`, `withTraits`, `sinceOf` = what it and those that it refers to look at. */
-export type AskedPlan = {
+/** `plans` = those of all live segments; the rest = what the plans asked and those that they refer to look at. */
+export type Asked = {
   servers: Servers
   /** Suppressed addresses are known by hashes with this key. */
   secret: string
-  plan: Plan
   plans: ReadonlyMap<string, Plan>
   inputs: Input[]
   lists: string[]
@@ -33,19 +32,26 @@ export type AskedPlan = {
   sinceOf: string[]
   eventIds: EventIds
 }
+export type AskedPlan = Asked & { plan: Plan }
 
-export async function openPlan(
-  { servers, config }: { servers: Servers; config: { secret: string } },
-  plan: Plan,
+type Deps = { servers: Servers; config: { secret: string } }
+
+export async function openPlan(deps: Deps, plan: Plan, live: LiveSegment[]): Promise<AskedPlan> {
+  return { ...(await openPlans(deps, [plan], live)), plan }
+}
+
+/** For plans that are decided of the same people. */
+export async function openPlans(
+  { servers, config }: Deps,
+  asked: readonly Plan[],
   live: LiveSegment[],
-): Promise<AskedPlan> {
+): Promise<Asked> {
   const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
-  const all = closureOf(plan, plans)
+  const all = [...new Set(asked.flatMap((plan) => closureOf(plan, plans)))]
   const inputs = all.flatMap((one) => one.inputs)
   return {
     servers,
     secret: config.secret,
-    plan,
     plans,
     inputs,
     lists: askedLists(all),
@@ -64,7 +70,18 @@ export async function readFacts(
   profileIds: number[],
   asOfMs: number,
 ): Promise<Facts[]> {
-  const { servers, plan, plans, secret } = asked
+  const people = await readPeople(sql, asked, profileIds, asOfMs)
+  return people.map((person) => factsFor(asked.plan, person, asked.plans))
+}
+
+/** What `factsFor` needs of each of those profiles that exist. `asOfMs` = the earliest instant that is asked about. */
+export async function readPeople(
+  sql: Sql,
+  asked: Asked,
+  profileIds: number[],
+  asOfMs: number,
+): Promise<(Person & { events: EventIndex })[]> {
+  const { servers, secret } = asked
   const { home } = servers
   const people = await readProfileStates(sql, profileIds, asked.withTraits, asked.sinceOf)
   const buckets = profileIds.map(bucketOfProfile)
@@ -76,7 +93,7 @@ export async function readFacts(
   return people.map((person) => {
     const { profileId } = person
     const events = indexEvents([...(histories.get(profileId) ?? []), ...(sent.get(profileId) ?? [])])
-    const lists = inLists.get(profileId) ?? new Set()
-    return factsFor(plan, { ...person, events, lists, suppressed: suppressed.get(profileId) }, plans)
+    const lists = inLists.get(profileId) ?? new Set<string>()
+    return { ...person, events, lists, suppressed: suppressed.get(profileId) }
   })
 }

@@ -236,14 +236,7 @@ export async function nextLeaseEnd(sql: Queryable, nowMs: number): Promise<numbe
   return row?.ends?.getTime() ?? null
 }
 
-/** Everybody in the given buckets, which are some thousand people at the most. */
-export async function profilesOf(sql: Queryable, buckets: number[]): Promise<number[]> {
-  const rows = await sql<{ profile_id: number }[]>`
-    select profile_id from profiles where bucket = any(${intArray(buckets)}::smallint[]) and merged_into is null`
-  return rows.map((row) => row.profile_id)
-}
-
-/** The next profiles of a bucket range in key order (bucket, number), for runs. Needs the primary key. */
+/** The next profiles of a bucket range in key order (bucket, number). Needs the primary key. */
 export async function profilesOfBuckets(
   servers: Servers,
   range: { from: number; to: number; afterProfileId: number | undefined; limit: number },

@@ -5,6 +5,8 @@ export type Stage = { name: string; total: number }
 export type Progress = {
   /** Sets how much of a stage is done; draws at most ten times a second. */
   set(stage: string, done: number): void
+  /** A line below the bars from the next time they are drawn; in a terminal alone. */
+  note(text: string): void
   /** Draws the last state and leaves it standing. */
   finish(): void
 }
@@ -39,14 +41,17 @@ export function createProgress(options: {
   const { write, now } = options
   const columns = options.columns > 0 ? options.columns : 80
   const lines = new Map(options.stages.map((stage) => [stage.name, lineFor(stage)]))
-  let isDrawn = false
+  /** Lines that stand on the screen. */
+  let drawn = 0
+  let noted: string | undefined
   let drawnAtMs = Number.NEGATIVE_INFINITY
 
   const draw = () => {
-    const text = [...lines.values()].map((line) => `${ESCAPE}[2K${formatLine(line, columns)}\n`)
+    const bars = [...lines.values()].map((line) => formatLine(line, columns))
+    const all = noted === undefined ? bars : [...bars, `  ${noted}`.slice(0, columns - 1)]
     // One write: a terminal must not show half of it.
-    write(`${isDrawn ? `${ESCAPE}[${text.length}A` : ''}${text.join('')}`)
-    isDrawn = true
+    write(`${drawn === 0 ? '' : `${ESCAPE}[${drawn}A`}${all.map((text) => `${ESCAPE}[2K${text}\n`).join('')}`)
+    drawn = all.length
     drawnAtMs = now()
   }
 
@@ -57,6 +62,9 @@ export function createProgress(options: {
       advance(line, done, now())
       if (!options.isTerminal) sayTenth(line, write)
       else if (now() - drawnAtMs >= MIN_REDRAW_MS) draw()
+    },
+    note(text) {
+      noted = text
     },
     finish() {
       if (options.isTerminal) draw()

@@ -35,6 +35,7 @@ export const SEGMENTS_HELP = {
     ['--rule-only', 'with show: the rule as a file that edit takes'],
     ['--yes', 'with archive: do it; without it only who would leave is counted'],
     ['--seconds N', 'with preview: how long it may count before it stays an estimate (20)'],
+    ['--exact', 'with preview: until everybody was looked at, with a progress bar'],
     ['--at TIME', 'with explain: another instant, past or to come: 2026-12-24T00:00:00Z'],
     ['--known-at TIME', 'with members: who was in it then, as it was known then'],
     ['--csv FILE', 'with members: all of them as CSV; - = standard output'],

@@ -32,6 +32,21 @@ test('redraws the same lines in place', () => {
   ])
 })
 
+test('a note stands below the bars, and is redrawn with them', () => {
+  const { clock, written, progress } = setUp({ isTerminal: true, columns: 60 })
+  progress.set('sent', 1)
+  progress.note('about 12 of them, and more text than fits into one line of it')
+  clock.advance(200)
+  progress.set('sent', 2)
+  progress.note('exactly 13')
+  progress.finish()
+  expect(written.map((text) => text.split('\n').length - 1)).toEqual([2, 3, 3])
+  expect(written[1]?.startsWith('\u001b[2A')).toBe(true)
+  expect(written[1]).toContain('\u001b[2K  about 12 of them, and more text than fits into one line o\n')
+  expect(written[2]?.startsWith('\u001b[3A')).toBe(true)
+  expect(written[2]?.endsWith('\u001b[2K  exactly 13\n')).toBe(true)
+})
+
 test('draws at most ten times a second, and the last state always', () => {
   const { clock, written, progress } = setUp({ isTerminal: true })
   for (let done = 1; done <= 1_000; done += 1) {
