@@ -20,6 +20,7 @@ import { metricRoutes } from './metrics.ts'
 import { registerOpenApi } from './openapi.ts'
 import { openWalks } from './people-walk.ts'
 import { queueRoutes } from './queues.ts'
+import { segmentDifferenceRoutes } from './segment-difference.ts'
 import { segmentDraftRoutes } from './segment-drafts.ts'
 import { segmentDriftRoutes } from './segment-drift.ts'
 import { segmentExplainRoutes } from './segment-explain.ts'
@@ -62,7 +63,9 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     segmentDraftRoutes(api, deps)
     segmentRunRoutes(api, deps)
     segmentMemberRoutes(api, deps)
-    segmentPreviewRoutes(api, deps, openWalks())
+    const walks = openWalks()
+    segmentPreviewRoutes(api, deps, walks)
+    segmentDifferenceRoutes(api, deps, walks)
     segmentExplainRoutes(api, deps)
     await segmentFeedRoutes(api, deps, auth, feedPace)
     segmentDriftRoutes(api, deps)

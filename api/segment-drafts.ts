@@ -62,13 +62,12 @@ const Draft = Type.Object({
 })
 export type Draft = Static<typeof Draft>
 export type Version = Static<typeof Version>
-const Person = Type.Object({
+export const MovedPerson = Type.Object({
   profileId: Type.Integer({ examples: [1234567] }),
   userId: Type.Union([Type.String(), Type.Null()], { examples: ['user-42'] }),
   op: Type.String({ description: '`enter` or `exit`' }),
 })
-
-export type MovedPerson = Static<typeof Person>
+export type MovedPerson = Static<typeof MovedPerson>
 
 export function segmentDraftRoutes(app: HttpServer, deps: ApiDeps): void {
   draftRoutes(app, deps)
@@ -168,7 +167,7 @@ function lookRoutes(app: HttpServer, { sql, servers }: ApiDeps): void {
           },
           { additionalProperties: false },
         ),
-        response: { 200: pageOf(Person) },
+        response: { 200: pageOf(MovedPerson) },
       },
     },
     async ({ params: { segment }, query }) => {

@@ -1,6 +1,7 @@
 // Reading people: which profile an id means, one profile with its ids and counts, and pages of profiles. Called by the
 // API and the dashboard's search; writing is in store/profiles-write.ts.
 import { bucketOfProfile } from '../domain/buckets.ts'
+import { intArray } from './arrays.ts'
 import { pageOfAll, type Servers } from './servers.ts'
 import type { Queryable } from './sql.ts'
 
@@ -32,6 +33,20 @@ export async function profileIdsOfAnyId(sql: Queryable, value: string): Promise<
   const rows = await sql<{ profile_id: number }[]>`
     select profile_id from identities where kind in (0, 1) and value = ${value} order by kind`
   return rows.map((row) => row.profile_id)
+}
+
+/** User ids of profiles, of those that have one. */
+export async function userIdsOf(servers: Servers, profileIds: number[]): Promise<Map<number, string>> {
+  const found = new Map<number, string>()
+  for (const [sql, own] of Map.groupBy(profileIds, servers.of)) {
+    const rows = await sql<{ profile_id: number; user_id: string }[]>`
+      select p.profile_id, p.user_id
+      from unnest(${intArray(own)}::bigint[]) as ids (profile_id)
+      join profiles p on p.bucket = (ids.profile_id & 1023) and p.profile_id = ids.profile_id
+      where p.user_id is not null`
+    for (const row of rows) found.set(row.profile_id, row.user_id)
+  }
+  return found
 }
 
 /** The profile that a number means today: the winner when it was merged away. A chain is followed to its end. */
