@@ -20,6 +20,7 @@ import { metricRoutes } from './metrics.ts'
 import { registerOpenApi } from './openapi.ts'
 import { openWalks } from './people-walk.ts'
 import { queueRoutes } from './queues.ts'
+import { segmentChangeRoutes } from './segment-changes.ts'
 import { segmentDifferenceRoutes } from './segment-difference.ts'
 import { segmentDraftRoutes } from './segment-drafts.ts'
 import { segmentDriftRoutes } from './segment-drift.ts'
@@ -63,6 +64,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     segmentDraftRoutes(api, deps)
     segmentRunRoutes(api, deps)
     segmentMemberRoutes(api, deps)
+    segmentChangeRoutes(api, deps)
     const walks = openWalks()
     segmentPreviewRoutes(api, deps, walks)
     segmentDifferenceRoutes(api, deps, walks)

@@ -19,7 +19,7 @@ import type { ApiDeps } from './deps.ts'
 import { openFeeds } from './feed/feeds.ts'
 import { type Filter, openFilter } from './feed/filter.ts'
 import { type FeedPace, PACE } from './feed/listener.ts'
-import { FeedChange, readFeed, type Slugs } from './feed/message.ts'
+import { CHANGE_REASONS, FeedChange, readFeed, type Slugs } from './feed/message.ts'
 import { openEventStream, openSocket } from './feed/sinks.ts'
 import { CHANGES_A_LOCK } from './feed/tail.ts'
 import { typed } from './typed.ts'
@@ -44,11 +44,7 @@ const Query = Type.Object(
         examples: ['user-42'],
       }),
     ),
-    reason: Type.Optional(
-      Type.Enum(['event', 'time', 'late', 'merged', 'erased', 'rule_changed', 'backfill'], {
-        examples: ['event'],
-      }),
-    ),
+    reason: Type.Optional(Type.Enum([...CHANGE_REASONS], { examples: ['event'] })),
     op: Type.Optional(Type.Enum(['enter', 'exit'], { examples: ['enter'] })),
     after: Type.Optional(
       Type.String({

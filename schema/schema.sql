@@ -525,6 +525,8 @@ CREATE INDEX identities_profile ON identities USING btree (profile_id);
 
 CREATE INDEX membership_changes_lock ON ONLY membership_changes USING btree (((bucket >> 3)), change_id);
 
+CREATE INDEX membership_changes_newest ON ONLY membership_changes USING btree (segment_id, recorded_at);
+
 CREATE INDEX membership_changes_profile ON ONLY membership_changes USING btree (profile_id, change_id);
 
 CREATE INDEX membership_changes_segment ON ONLY membership_changes USING btree (segment_id, profile_id, change_id);

@@ -6,6 +6,16 @@ import { type RecordedChange, readChangesAfter } from '../../store/feed.ts'
 import { slugsOf } from '../../store/profile-history.ts'
 import type { Servers } from '../../store/servers.ts'
 
+export const CHANGE_REASONS = [
+  'event',
+  'time',
+  'late',
+  'merged',
+  'erased',
+  'rule_changed',
+  'backfill',
+] as const
+
 export const FeedChange = Type.Object({
   id: Type.Integer({
     description: 'Of this change alone, however often it is delivered',
@@ -50,14 +60,18 @@ export async function readFeed(
   const unknown = new Set(changes.map((one) => one.segmentId).filter((id) => !slugs.has(id)))
   if (unknown.size > 0)
     for (const [id, slug] of await slugsOf(servers.home, [...unknown])) slugs.set(id, slug)
-  return { ...read, changes: changes.map((change) => toFeedChange(change, slugs)) }
+  return {
+    ...read,
+    changes: changes.map((change) => toFeedChange(change, slugs.get(change.segmentId) ?? '')),
+  }
 }
 
-function toFeedChange(change: RecordedChange, slugs: Slugs): FeedChange {
+/** `slug` = '' when it is not known. */
+export function toFeedChange(change: RecordedChange, slug: string): FeedChange {
   return {
     id: change.id,
     segment: change.segmentId,
-    slug: slugs.get(change.segmentId) ?? String(change.segmentId),
+    slug: slug || String(change.segmentId),
     profileId: change.profileId,
     userId: change.userId,
     op: change.op,
