@@ -1,12 +1,14 @@
 // millrace segments: rules, who is in and why, over the HTTP API: there are the checks of rules, the audit and the handing
 // of people to the segment pool, and whoever has a secret key needs neither Postgres nor Redis.
 import type { CliIo } from '../io.ts'
+import { changes } from '../segments/changes.ts'
+import { difference } from '../segments/difference.ts'
 import { discard, draft, publish, rollback, versions } from '../segments/drafts.ts'
 import { archive, create, edit } from '../segments/edit.ts'
 import { explain } from '../segments/explain.ts'
 import { list, schema, show } from '../segments/look.ts'
 import { members } from '../segments/members.ts'
-import { changes, user } from '../segments/people.ts'
+import { user } from '../segments/people.ts'
 import { preview } from '../segments/preview.ts'
 import { run as runNow, runs, schedule } from '../segments/runs.ts'
 import { runVerb, type Verb } from '../verbs.ts'
@@ -28,6 +30,7 @@ export const SEGMENT_VERBS: Record<string, Verb> = {
   preview,
   explain,
   members,
+  difference,
   changes,
   user,
   schema,

@@ -26,7 +26,7 @@ export const draft = verb(
       }
       const pages = pagesOf<MovedPerson>(api, path`/api/v1/segments/${slug}/draft/people`, { limit })
       for await (const page of pages) {
-        for (const person of page) io.write(options.json ? `${JSON.stringify(person)}\n` : line(person))
+        for (const person of page) io.write(options.json ? `${JSON.stringify(person)}\n` : movedLine(person))
         await io.written()
       }
       return 0
@@ -34,7 +34,8 @@ export const draft = verb(
   },
 )
 
-function line({ op, profileId, userId }: MovedPerson): string {
+/** `+` = enters, `-` = leaves. */
+export function movedLine({ op, profileId, userId }: MovedPerson): string {
   return `${op === 'enter' ? '+' : '-'} ${String(profileId).padStart(16)}  ${printable(userId ?? '-')}\n`
 }
 

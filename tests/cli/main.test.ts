@@ -74,6 +74,7 @@ test.each([
   [['segments', 'create', 'gold'], '--rule FILE'],
   [['segments', 'preview', '--seconds', '90'], '--seconds must be a whole number from 1 to 20'],
   [['segments', 'changes'], '--user USER'],
+  [['segments', 'difference', 'a'], '--from TIME'],
   [['lists', 'upload', 'fair'], 'FILE is missing'],
 ])('%j is used wrongly: exit code 2, and the mend', async (args, text) => {
   const { code, err, out } = await millrace(...args)
