@@ -37,6 +37,7 @@ import { useSchemaChecks } from './typed.ts'
 import { unsubscribeRoutes } from './unsubscribe.ts'
 import { userHistoryRoutes } from './user-history.ts'
 import { userMetricRoutes } from './user-metrics.ts'
+import { userSegmentRoutes } from './user-segments.ts'
 import { userRoutes } from './users.ts'
 
 declare module 'fastify' {
@@ -59,6 +60,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     installIdempotency(api, { sql: deps.sql, secret: deps.secret })
     userRoutes(api, deps)
     userHistoryRoutes(api, deps)
+    userSegmentRoutes(api, deps)
     sessionRoutes(api, deps)
     segmentRoutes(api, deps)
     segmentDraftRoutes(api, deps)

@@ -12,6 +12,7 @@ import { listMetrics, type MetricRow, readMetric } from '../store/metrics.ts'
 import { actorOf } from './admission.ts'
 import { beginRuns } from './begin-runs.ts'
 import type { ApiDeps } from './deps.ts'
+import { tellChange } from './tell-change.ts'
 import { typed } from './typed.ts'
 
 const tags = ['metrics']
@@ -183,7 +184,7 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       const before = await metricOf(sql, request.params.metric)
       if (before.archivedAt === null && before.definitionHash === content.definitionHash)
         return { ...shown(before), segments: [] }
-      const defined = await defineMetric(sql, before.slug, content)
+      const defined = await defineMetric(sql, before.slug, content, tellChange(deps))
       if (defined === undefined) throw noSuchMetric()
       await audit(sql, request, 'metric.definition', defined.metric)
       const { metric, renewed } = defined

@@ -6,7 +6,7 @@ import { fail } from '../runtime/errors.ts'
 import { profileIdOfUser, survivingProfileId } from '../store/profiles.ts'
 import type { Servers } from '../store/servers.ts'
 
-const UserParams = Type.Object({
+export const UserParams = Type.Object({
   userId: Type.String({
     minLength: 1,
     maxLength: 256,
@@ -14,7 +14,7 @@ const UserParams = Type.Object({
     examples: ['user-42'],
   }),
 })
-const ProfileParams = Type.Object({
+export const ProfileParams = Type.Object({
   profileId: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, examples: [1234567] }),
 })
 
@@ -26,10 +26,10 @@ export const PROFILE_DOORS = [
     params: UserParams,
     async resolve(servers: Servers, params: unknown): Promise<number> {
       const profileId = await profileIdOfUser(servers.home, Value.Parse(UserParams, params).userId)
-      if (profileId === undefined)
-        throw fail('not_found', 'there is no user with this id', { field: 'userId' })
+      if (profileId === undefined) throw noSuchUser()
       return profileId
     },
+    missing: noSuchUser,
   },
   {
     path: '/api/v1/profiles/:profileId',
@@ -38,9 +38,17 @@ export const PROFILE_DOORS = [
     params: ProfileParams,
     async resolve(servers: Servers, params: unknown): Promise<number> {
       const profileId = await survivingProfileId(servers, Value.Parse(ProfileParams, params).profileId)
-      if (profileId === undefined)
-        throw fail('not_found', 'there is no profile with this number', { field: 'profileId' })
+      if (profileId === undefined) throw noSuchProfile()
       return profileId
     },
+    missing: noSuchProfile,
   },
 ] as const
+
+function noSuchUser() {
+  return fail('not_found', 'there is no user with this id', { field: 'userId' })
+}
+
+function noSuchProfile() {
+  return fail('not_found', 'there is no profile with this number', { field: 'profileId' })
+}

@@ -31,6 +31,7 @@ import {
   segmentOf,
   showSegment,
 } from './segment-shapes.ts'
+import { tellChange } from './tell-change.ts'
 import { typed } from './typed.ts'
 
 const tags = ['segments']
@@ -229,7 +230,7 @@ function swapRoutes(app: HttpServer, deps: ApiDeps): void {
     },
     async (request) => {
       const { segmentId } = await segmentOf(sql, request.params.segment)
-      return swapped(request, 'segment.publish', await publishDraft(sql, segmentId))
+      return swapped(request, 'segment.publish', await publishDraft(sql, segmentId, tellChange(deps)))
     },
   )
 
@@ -248,7 +249,7 @@ function swapRoutes(app: HttpServer, deps: ApiDeps): void {
     },
     async (request) => {
       const { segmentId } = await segmentOf(sql, request.params.segment)
-      return swapped(request, 'segment.rollback', await rollBack(sql, segmentId))
+      return swapped(request, 'segment.rollback', await rollBack(sql, segmentId, tellChange(deps)))
     },
   )
 }

@@ -33,6 +33,7 @@ import {
   shownSegment,
   showSegment,
 } from './segment-shapes.ts'
+import { tellChange } from './tell-change.ts'
 import { typed } from './typed.ts'
 
 const tags = ['segments']
@@ -146,8 +147,10 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
     async (request, reply) => {
       const { slug, name, rule, author, note, draft } = request.body
       const version = { ...checkRule(rule), author: author ?? actorOf(request), note: note ?? '' }
-      const create = draft === true ? createDraftSegment : createSegment
-      const segment = await create(sql, { slug, name, ...version })
+      const wanted = { slug, name, ...version }
+      const segment = await (draft === true
+        ? createDraftSegment(sql, wanted)
+        : createSegment(sql, wanted, tellChange(deps)))
       if (segment === undefined)
         throw fail('conflict', 'there is or was a segment of this slug', { field: 'slug' })
       await audit(sql, request, 'segment.create', segment)
@@ -176,7 +179,7 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
       if (before.archivedAt === null && before.rule !== null) {
         if (checkRule(before.rule).ruleHash === version.ruleHash) return showSegment(sql, before, clock.now())
       }
-      const segment = await addVersion(sql, before.segmentId, version)
+      const segment = await addVersion(sql, before.segmentId, version, tellChange(deps))
       if (segment === undefined) throw noSuchSegment()
       await audit(sql, request, 'segment.rule', segment)
       return begun(segment)
@@ -197,7 +200,7 @@ function changeRoutes(app: HttpServer, deps: ApiDeps): void {
     },
     async (request) => {
       const { segmentId } = await segmentOf(sql, request.params.segment)
-      const changed = await archiveSegment(sql, segmentId)
+      const changed = await archiveSegment(sql, segmentId, tellChange(deps))
       const segment = await segmentOf(sql, String(segmentId))
       if (!changed) return showSegment(sql, segment, clock.now())
       await audit(sql, request, 'segment.archive', segment)

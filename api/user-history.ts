@@ -1,4 +1,4 @@
-// What one person did and was sent: events, sessions, segments, deliveries; newest first. Under a user id and, for
+// What one person did and was sent: events, sessions, entries and exits, deliveries; newest first. Under a user id and, for
 // people without one, under a profile number.
 import Type, { type Static } from 'typebox'
 import type { HttpServer } from '../runtime/http.ts'
@@ -8,7 +8,6 @@ import {
   listChangesOf,
   listDeliveriesOf,
   listEventsOf,
-  listMembershipsOf,
   slugsOf,
 } from '../store/profile-history.ts'
 import { listSessionsOf } from '../store/sessions-read.ts'
@@ -37,15 +36,6 @@ const Event = Type.Object({
   properties: Type.Record(Type.String(), Type.Unknown()),
   context: Type.Record(Type.String(), Type.Unknown()),
 })
-
-const Membership = Type.Object({
-  segmentId: Type.Integer(),
-  slug: Type.String({ examples: ['big-spenders'] }),
-  name: Type.String({ examples: ['Big spenders'] }),
-  version: Type.Integer(),
-  enteredAt: Type.String({ format: 'date-time' }),
-})
-export type Membership = Static<typeof Membership>
 
 const Change = Type.Object({
   changeId: Type.Integer(),
@@ -129,15 +119,6 @@ function historyRoutes(app: HttpServer, { servers }: ApiDeps, door: (typeof PROF
       })
       const page = toPage(rows, query.limit, (row) => ({ startedBeforeMs: row.startedAt.getTime() }))
       return { ...page, data: page.data.map(toSession) }
-    },
-  )
-
-  routes.get(
-    `${door.path}/segments`,
-    { schema: { ...about('Segments'), response: { 200: Type.Object({ data: Type.Array(Membership) }) } } },
-    async ({ params }) => {
-      const rows = await listMembershipsOf(servers, await door.resolve(servers, params))
-      return { data: rows.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() })) }
     },
   )
 

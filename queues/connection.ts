@@ -56,13 +56,14 @@ function open(address: RedisAddress, tuning: Tuning): RedisClient {
     ...(password === undefined ? {} : { password }),
     ...(address.tls ? { tls: {} } : {}),
   }
+  // Commands of callers that use no pipeline (the cache) travel together all the same.
+  const enableAutoPipelining = !lazyConnect
   if (kind === 'cluster')
     return new Cluster(hosts, {
       redisOptions: server,
       lazyConnect,
       enableOfflineQueue,
-      // Commands of callers that use no pipeline (the cache) travel together all the same.
-      enableAutoPipelining: !lazyConnect,
+      enableAutoPipelining,
       clusterRetryStrategy: retryStrategy,
       // While a replica takes over: about 15 s in all, then the command fails.
       maxRedirections: 30,
@@ -70,7 +71,7 @@ function open(address: RedisAddress, tuning: Tuning): RedisClient {
       retryDelayOnClusterDown: 500,
       slotsRefreshTimeout: 3000,
     })
-  const options = { ...server, lazyConnect, enableOfflineQueue, retryStrategy }
+  const options = { ...server, lazyConnect, enableOfflineQueue, enableAutoPipelining, retryStrategy }
   if (kind === 'single') return new Redis({ ...options, ...hosts[0] })
   return new Redis({
     ...options,

@@ -109,6 +109,30 @@ export const PROCESS_METRICS = {
     'api',
     'From recording a membership change to its being handed to feeds; the oldest of each look',
   ]),
+  membershipReads: counter(
+    [
+      'millrace_membership_reads_total',
+      'reads',
+      'api',
+      'Reads of who is in which segments, by what Redis said: hit, miss (asked Postgres), away (did not answer)',
+    ],
+    'result',
+  ),
+  membershipReadSeconds: histogram([
+    'millrace_membership_read_duration_seconds',
+    'seconds',
+    'api',
+    'Time of such a read without HTTP: one person, all segments',
+  ]),
+  servedMissed: counter(
+    [
+      'millrace_served_missed_total',
+      'writes',
+      'segment, persist',
+      'Passes and merges that Redis did not take: what it served before is not believed any more',
+    ],
+    'by',
+  ),
   deliveries: counter(
     [
       'millrace_deliveries_total',

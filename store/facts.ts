@@ -1,5 +1,5 @@
 // Plans with all that it takes to decide them for people, read once, and these people's facts: for the preview of a rule, the
-// difference of two, the explanation of a segment, the values of metrics and their cut points.
+// difference of two, the explanation of a segment, the ends of memberships, the values of metrics and their cut points.
 import { hashedAddresses } from '../domain/addresses.ts'
 import { bucketOfProfile } from '../domain/buckets.ts'
 import { askedChannels, askedLists, askedSince, needsTraits, sentInputs } from '../domain/segments/asked.ts'
@@ -44,7 +44,7 @@ export async function openPlan(deps: Deps, plan: Plan, live: LiveSegment[]): Pro
 export async function openPlans(
   { servers, config }: Deps,
   asked: readonly Plan[],
-  live: LiveSegment[],
+  live: readonly LiveSegment[],
 ): Promise<Asked> {
   const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
   const all = [...new Set(asked.flatMap((plan) => closureOf(plan, plans)))]

@@ -6,7 +6,8 @@ import type { MetricDefinition } from '../schema/metric.ts'
 import { type MetricRow, readMetric } from './metrics.ts'
 import { renewSegmentsOf } from './renewed-segments.ts'
 import { lockSegments, mustMeasure, rulesWithMetric } from './segment-references.ts'
-import type { SegmentRow } from './segments.ts'
+import type { BeforeChange, SegmentRow } from './segments.ts'
+import { transactionNumber } from './served-memberships.ts'
 import { inTransaction, type Sql, type Transaction } from './sql.ts'
 
 export type NewDefinition = {
@@ -41,6 +42,7 @@ export function defineMetric(
   sql: Sql,
   slug: string,
   content: NewDefinition,
+  beforeChange?: BeforeChange,
 ): Promise<{ metric: MetricRow; renewed: SegmentRow[] } | undefined> {
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
@@ -56,6 +58,7 @@ export function defineMetric(
       author: content.author,
       note,
     })
+    if (renewed.length > 0) await beforeChange?.(await transactionNumber(tx))
     const metric = await readMetric(tx, slug)
     if (metric === undefined) throw new Error('a metric that is locked is not there')
     return { metric, renewed }

@@ -97,30 +97,6 @@ export async function listDeliveriesOf(
     limit ${options.limit}`
 }
 
-export type MembershipOfProfile = {
-  segmentId: number
-  slug: string
-  name: string
-  version: number
-  enteredAt: Date
-}
-
-/** The live segments a profile is in, by slug. */
-export async function listMembershipsOf(servers: Servers, profileId: number): Promise<MembershipOfProfile[]> {
-  const held = await servers.of(profileId)<{ segmentId: number; version: number; enteredAt: Date }[]>`
-    select segment_id as "segmentId", version, entered_at as "enteredAt"
-    from memberships
-    where bucket = ${profileId % 1024} and profile_id = ${profileId}`
-  const segments = await servers.home<{ segmentId: number; slug: string; name: string }[]>`
-    select segment_id as "segmentId", slug, name
-    from segments
-    where archived_at is null and segment_id = any(${intArray(held.map((one) => one.segmentId))}::int[])
-    order by slug`
-  return segments.flatMap((segment) =>
-    held.filter((one) => one.segmentId === segment.segmentId).map((one) => ({ ...segment, ...one })),
-  )
-}
-
 export type ChangeOfProfile = {
   changeId: number
   segmentId: number

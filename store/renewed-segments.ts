@@ -4,15 +4,9 @@ import { compileRule } from '../domain/segments/plan.ts'
 import { metricsOf } from '../domain/segments/references.ts'
 import type { ComputedNode, QuantileNode, Rule } from '../schema/rule.ts'
 import { readMetricsFor } from './metrics.ts'
+import { bumpGeneration } from './segment-generation.ts'
 import { createRun } from './segment-runs.ts'
-import {
-  bumpGeneration,
-  goLive,
-  insertVersion,
-  listSegments,
-  readSegment,
-  type SegmentRow,
-} from './segments.ts'
+import { goLive, insertVersion, listSegments, readSegment, type SegmentRow } from './segments.ts'
 import type { Sql, Transaction } from './sql.ts'
 
 /**

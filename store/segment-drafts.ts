@@ -2,10 +2,11 @@
 // through everybody, and from then on with every event and timer. Publishing swaps the two, and the version before stays the
 // shadow, so that going back is the same swap. Only whom the two differ for is evaluated again.
 import { fail } from '../runtime/errors.ts'
+import { bumpGeneration } from './segment-generation.ts'
 import { askersOf, lockSegments, mustReferWell } from './segment-references.ts'
 import { createRun } from './segment-runs.ts'
 import {
-  bumpGeneration,
+  type BeforeChange,
   insertSegment,
   insertVersion,
   lockSegment,
@@ -13,6 +14,7 @@ import {
   readSegment,
   type SegmentRow,
 } from './segments.ts'
+import { transactionNumber } from './served-memberships.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 /** The version before costs an evaluation beside the live one for so long. */
@@ -96,16 +98,16 @@ async function retireShadow(tx: Transaction, segmentId: number): Promise<boolean
 }
 
 /** Throws `conflict` while there is no draft, or not everybody has been evaluated for it. */
-export function publishDraft(sql: Sql, segmentId: number): Promise<SegmentRow> {
-  return swap(sql, segmentId, 'draft', {
+export function publishDraft(sql: Sql, segmentId: number, before?: BeforeChange): Promise<SegmentRow> {
+  return swap(sql, segmentId, before, 'draft', {
     none: 'there is no draft to publish',
     building: 'the draft is still being evaluated: wait until its state is draft',
   })
 }
 
 /** Back to the version before the last one that was published. Throws `conflict` when it is not kept. */
-export function rollBack(sql: Sql, segmentId: number): Promise<SegmentRow> {
-  return swap(sql, segmentId, 'retired', {
+export function rollBack(sql: Sql, segmentId: number, before?: BeforeChange): Promise<SegmentRow> {
+  return swap(sql, segmentId, before, 'retired', {
     none: 'the version before is not kept any more: make it a draft and publish that',
     building: 'there is a draft in the place of the version before',
   })
@@ -114,6 +116,7 @@ export function rollBack(sql: Sql, segmentId: number): Promise<SegmentRow> {
 async function swap(
   sql: Sql,
   segmentId: number,
+  before: BeforeChange | undefined,
   wanted: 'draft' | 'retired',
   refusals: { none: string; building: string },
 ): Promise<SegmentRow> {
@@ -147,7 +150,8 @@ async function swap(
       source: 'difference',
       segmentIds,
     })
-    await bumpGeneration(tx)
+    await bumpGeneration(tx, segmentId)
+    await before?.(await transactionNumber(tx))
     return mustRead(tx, segmentId)
   })
 }

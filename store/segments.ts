@@ -4,8 +4,10 @@ import { compileRule, PLAN_VERSION, type Plan } from '../domain/segments/plan.ts
 import type { SegmentSchedule } from '../domain/segments/schedule.ts'
 import type { Rule } from '../schema/rule.ts'
 import { readMetricsFor } from './metrics.ts'
+import { bumpGeneration, liveSinceOf } from './segment-generation.ts'
 import { askersOf, lockSegments, mustNotBeReferredTo, mustReferWell } from './segment-references.ts'
 import { createRun } from './segment-runs.ts'
+import { transactionNumber } from './served-memberships.ts'
 import { inTransaction, type Queryable, type Sql, type Transaction } from './sql.ts'
 
 export type SegmentRow = {
@@ -25,23 +27,34 @@ export type VersionStatus = 'building' | 'draft' | 'live' | 'retired'
 export type LiveSegment = {
   segmentId: number
   slug: string
+  name: string
   version: number
   plan: Plan
-  /** When the version went live, and why, while the run through everybody goes on; null when it is over. */
-  building: { sinceMs: number; reason: 'backfill' | 'rule_changed' } | null
+  /** The generation in which the version went live; 0 = an earlier one than any that is told. */
+  liveSince: number
+  /** When the version went live, and why, while its run goes on, through everybody or whom a swap moves; null when it is over. */
+  building: {
+    sinceMs: number
+    reason: 'backfill' | 'rule_changed'
+    source: 'everybody' | 'difference'
+  } | null
 }
+/** Told the number of the transaction that changes what is live, before it commits and under the lock of segments. */
+export type BeforeChange = (transaction: number) => Promise<void>
 export type NewVersion = { rule: Rule; ruleHash: string; author: string; note: string }
 
 /** Creates a live segment; undefined when the slug is taken. */
 export async function createSegment(
   sql: Sql,
   segment: { slug: string; name: string } & NewVersion,
+  before?: BeforeChange,
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
     const segmentId = await insertSegment(tx, segment)
     if (segmentId === undefined) return undefined
     await insertVersion(tx, segmentId, { ...segment, status: 'live' })
     await goLive(tx, { segmentId, slug: segment.slug, version: 1, reason: 'backfill' })
+    await before?.(await transactionNumber(tx))
     return readSegment(tx, String(segmentId))
   })
 }
@@ -65,6 +78,7 @@ export async function addVersion(
   sql: Sql,
   segmentId: number,
   version: NewVersion,
+  before?: BeforeChange,
 ): Promise<SegmentRow | undefined> {
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
@@ -79,6 +93,7 @@ export async function addVersion(
       where s.segment_id = ${segmentId} and v.segment_id = s.segment_id and v.version = s.shadow_version and v.status = 'retired'`
     const number = await insertVersion(tx, segmentId, { ...version, status: 'live' })
     await goLive(tx, { segmentId, slug, version: number, reason: 'rule_changed' })
+    await before?.(await transactionNumber(tx))
     return readSegment(tx, String(segmentId))
   })
 }
@@ -117,14 +132,14 @@ export async function goLive(
     update segments set live_version = ${version}, archived_at = null where segment_id = ${segmentId}`
   const segmentIds = [segmentId, ...(await askersOf(tx, { slug }))]
   await createRun(tx, { of: { segmentId }, version, reason, source: 'everybody', segmentIds })
-  await bumpGeneration(tx)
+  await bumpGeneration(tx, segmentId)
 }
 
 /**
  * Takes a segment and its draft out of evaluation; a run ends the memberships. Throws `conflict` while another one refers
  * to it.
  */
-export async function archiveSegment(sql: Sql, segmentId: number): Promise<boolean> {
+export async function archiveSegment(sql: Sql, segmentId: number, before?: BeforeChange): Promise<boolean> {
   return inTransaction(sql, async (tx) => {
     await lockSegments(tx)
     const [row] = await tx<{ slug: string; live_version: number | null; had_shadow: boolean }[]>`
@@ -145,6 +160,7 @@ export async function archiveSegment(sql: Sql, segmentId: number): Promise<boole
       segmentIds: [segmentId],
     })
     await bumpGeneration(tx)
+    await before?.(await transactionNumber(tx))
     return true
   })
 }
@@ -162,36 +178,26 @@ export async function setSchedule(
   return set.count > 0
 }
 
-/** So that every process reads the segments anew. */
-export async function bumpGeneration(tx: Transaction): Promise<void> {
-  await tx`
-    insert into settings (name, value) values ('segments_generation', '1')
-    on conflict (name) do update set value = to_jsonb((settings.value #>> '{}')::bigint + 1)`
-}
-
-/** Changes with every change of a segment. */
-export async function segmentsGeneration(sql: Queryable): Promise<string> {
-  const [row] = await sql<{ generation: string }[]>`
-    select value #>> '{}' as generation from settings where name = 'segments_generation'`
-  return row?.generation ?? '0'
-}
-
 /** Everything that a pass evaluates: what is live, and shadows, whose numbers are negative. */
 export async function evaluatedSegments(sql: Queryable): Promise<LiveSegment[]> {
   const rows = await sql<
     {
       segment_id: number
       slug: string
+      name: string
       version: number
       rule: Rule
       plan: Plan
       is_live: boolean
+      live_since: number
       building_since: Date | null
       building_reason: 'backfill' | 'rule_changed'
+      building_source: 'everybody' | 'difference'
     }[]
   >`
-    select s.segment_id, s.slug, v.version, v.rule, v.plan, v.version = s.live_version as is_live, r.created_at as building_since,
-      r.reason as building_reason
+    select s.segment_id, s.slug, s.name, v.version, v.rule, v.plan, v.version = s.live_version as is_live,
+      ${liveSinceOf(sql)} as live_since,
+      r.created_at as building_since, r.reason as building_reason, r.source as building_source
     from segments s
     join segment_versions v on v.segment_id = s.segment_id and v.version in (s.live_version, s.shadow_version)
     left join segment_runs r on r.segment_id = s.segment_id and r.state in ('waiting', 'running')
@@ -206,9 +212,11 @@ export async function evaluatedSegments(sql: Queryable): Promise<LiveSegment[]> 
     building:
       row.building_since === null
         ? null
-        : { sinceMs: row.building_since.getTime(), reason: row.building_reason },
+        : { sinceMs: row.building_since.getTime(), reason: row.building_reason, source: row.building_source },
     slug: row.slug,
+    name: row.name,
     version: row.version,
+    liveSince: row.live_since,
     // Of an earlier version of Millrace: what is stored stays, the rule means the same.
     plan: isOld(row) ? compileRule(row.rule, metrics) : row.plan,
   }))

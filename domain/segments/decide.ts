@@ -128,6 +128,23 @@ export function factsFor(
   }
 }
 
+/** What holds for longer than so many instants at which it might end is served without an end. */
+const END_STEPS = 16
+
+/**
+ * When what holds until `until` at least really ends, ms: an `until` may be early, and this is not. NEVER = not by time alone,
+ * or not to be told in few steps.
+ */
+export function endOf(plan: Plan, facts: Facts, until: number): number {
+  let at = until
+  for (let step = 0; step < END_STEPS && at !== NEVER; step++) {
+    const then = decide(plan, facts, at)
+    if (!then.holds) return at
+    at = then.until
+  }
+  return NEVER
+}
+
 /** When the answer last became what it is at `toMs`, looking from `fromMs` on; undefined when it was so all the time. */
 export function lastChange(plan: Plan, facts: Facts, fromMs: number, toMs: number): number | undefined {
   let changedAt: number | undefined

@@ -118,3 +118,17 @@ function longestChain(start: string, references: string[], live: ReadonlyMap<str
   }
   return from(start, references)
 }
+
+/** Of live segments: each with all that its rule asks, directly or not, and itself. */
+export function askedBySegment<Segment extends { slug: string; plan: Plan }>(
+  live: readonly Segment[],
+): Map<Segment, Segment[]> {
+  const bySlug = new Map(live.map(({ slug, plan }) => [slug, plan]))
+  const byPlan = new Map(live.map((segment) => [segment.plan, segment]))
+  return new Map(
+    live.map((segment) => [
+      segment,
+      closureOf(segment.plan, bySlug).flatMap((plan) => byPlan.get(plan) ?? []),
+    ]),
+  )
+}

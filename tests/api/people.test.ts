@@ -104,7 +104,7 @@ test('all sessions can be paged through and narrowed to open ones', async () => 
 test('segments and deliveries of a user are read with their names and states', async () => {
   const { body: profile } = await api.get('/api/v1/users/user-42')
   await seedMembership(profile.profileId)
-  const segments = await api.get('/api/v1/users/user-42/segments')
+  const segments = await api.get('/api/v1/users/user-42/segments?details=true')
   expect(segments.body.data).toMatchObject([{ slug: 'big-spenders', name: 'Big spenders', version: 1 }])
   const first = await api.get('/api/v1/users/user-42/deliveries?limit=1')
   const second = await api.get(`/api/v1/users/user-42/deliveries?limit=1&cursor=${first.body.nextCursor}`)
@@ -154,7 +154,8 @@ async function seedMerge() {
 async function seedMembership(profileId: number) {
   const { sql } = world
   const bucket = profileId % 1024
-  await sql`insert into segments (slug, name, live_version) values ('big-spenders', 'Big spenders', 1)`
+  const rule = { match: { k: 'sample', salt: 'all', from: 0, to: 9999 } }
+  await api.post('/api/v1/segments', { slug: 'big-spenders', name: 'Big spenders', rule })
   await sql`
     insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)
     select ${bucket}, segment_id, ${profileId}, now(), 1, 1 from segments`

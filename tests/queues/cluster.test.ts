@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readMemberships, writeMemberships } from '../../cache/memberships.ts'
+import { readServed, writeServed } from '../../cache/memberships.ts'
 import { addedCounts, countWorkers } from '../../queues/activity.ts'
 import { serversOf } from '../../queues/connection.ts'
 import { pausedQueues, pauseQueues, resumeQueues } from '../../queues/control.ts'
@@ -112,10 +112,22 @@ test('pausing names queues on all nodes', async () => {
 })
 
 test('memberships of profiles on all nodes are written together and read again', async () => {
-  const profileIds = Array.from({ length: 50 }, (_, i) => i * 64)
-  await writeMemberships(world.cache, 1, new Map(profileIds.map((id) => [id, [id + 1]])))
-  const read = await Promise.all(profileIds.map((id) => readMemberships(world.cache, id)))
-  expect(read).toEqual(profileIds.map((id) => [id + 1]))
+  const people = Array.from({ length: 50 }, (_, i) => ({
+    profileId: i * 1100 + 1024,
+    mergedInto: null,
+    hasChanged: true,
+    // Every tenth is in more segments than fit into the shared hash.
+    ends: new Map(
+      Array.from({ length: i % 10 === 0 ? 60 : 1 }, (_, n) => [i + n * 200, Date.UTC(2027, 0, 1) + n]),
+    ),
+  }))
+  await writeServed(world.cache, { version: 2, seen: 1, generation: 3 }, people)
+  const read = await Promise.all(people.map(({ profileId }) => readServed(world.cache, profileId)))
+  expect(read).toEqual(people.map(({ ends }) => ({ kind: 'members', ends, generation: 3 })))
+  const holders = new Set<number>()
+  for (const [node, server] of serversOf(world.producer).entries())
+    if ((await server.keys(`${world.namespace}:c:members:*`)).length > 0) holders.add(node)
+  expect(holders.size).toBe(3)
 })
 
 test('the fullest node decides how full Redis is, and one unsafe node is a finding', async () => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mountApi, SOCKET_PATH } from '../../api/app.ts'
 import type { ApiDeps } from '../../api/deps.ts'
 import type { FeedPace } from '../../api/feed/listener.ts'
+import type { Cache } from '../../cache/connect.ts'
 import { mountCollector } from '../../collector/app.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Config } from '../../runtime/config.ts'
@@ -18,7 +19,13 @@ export type ApiServer = Awaited<ReturnType<typeof startApi>>
 /** With `collector` the write routes share the server, as `millrace start` does it. */
 export async function startApi(
   world: World,
-  options: { collector?: boolean; clock?: Clock; config?: Partial<Config>; feedPace?: FeedPace } = {},
+  options: {
+    collector?: boolean
+    clock?: Clock
+    config?: Partial<Config>
+    feedPace?: FeedPace
+    cache?: Cache
+  } = {},
 ) {
   const config = { ...world.config, ...options.config }
   const app = createHttpServer({
@@ -29,7 +36,7 @@ export async function startApi(
   const deps: ApiDeps = {
     sql: world.sql,
     servers: world.servers,
-    cache: world.cache,
+    cache: options.cache ?? world.cache,
     config,
     clock: options.clock ?? world.clock,
     log: world.log,

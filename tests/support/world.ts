@@ -102,7 +102,10 @@ export async function testWorld(overrides: Partial<Config> = {}, { servers: coun
     consumer,
     depth,
     /** Runs a pool until `close`; dead jobs land in `dead`. */
-    async run(pool: Pool, options: { concurrency?: number; clock?: { now(): number } } = {}) {
+    async run(
+      pool: Pool,
+      options: { concurrency?: number; clock?: { now(): number }; cache?: typeof cache } = {},
+    ) {
       const dead: { pool: string; reason: string; payload: unknown }[] = []
       const service = await runPool(pool, {
         connection: consumer,
@@ -110,7 +113,7 @@ export async function testWorld(overrides: Partial<Config> = {}, { servers: coun
         deps: {
           sql,
           servers,
-          cache,
+          cache: options.cache ?? cache,
           config: queueConfig,
           clock: options.clock ?? systemClock,
           log,

@@ -20,7 +20,7 @@ export async function wakeForSent(
   catalog: SegmentCatalog,
   sentTo: number,
 ): Promise<void> {
-  const plans = (await catalog.current(sql)).map((segment) => segment.plan)
+  const plans = (await catalog.current(sql)).segments.map((segment) => segment.plan)
   if (sentInputs(plans).length === 0) return
   const profileId = await survivingProfileId(servers, sentTo)
   if (profileId === undefined) return

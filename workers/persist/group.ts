@@ -19,6 +19,7 @@ import { rejectedEvent } from './failed.ts'
 import { createIdCache } from './id-cache.ts'
 import { type Kept, keepEvents, type Memory } from './keep.ts'
 import { IdentityRace } from './people.ts'
+import { createServedFence } from './served-fence.ts'
 import { touchedBatches } from './touched.ts'
 
 /** Events of one transaction: large enough to share the fsync, small enough to stay well under the time limit. */
@@ -40,7 +41,12 @@ const WARY_GROUPS = 16
 type Deps = PoolDeps<typeof segment>
 
 export function openPersister(deps: Deps): JobGroups<NormalBatch> {
-  const memory: Memory = { catalog: openCatalog(deps.servers), ids: createIdCache(), wary: 0 }
+  const memory: Memory = {
+    catalog: openCatalog(deps.servers),
+    ids: createIdCache(),
+    wary: 0,
+    fence: createServedFence(deps),
+  }
   const segments = createSegmentCatalog()
   const groups = coalesceJobs<NormalBatch>(
     {
@@ -55,7 +61,7 @@ export function openPersister(deps: Deps): JobGroups<NormalBatch> {
       const kept = await keepHalving(deps.sql, events, (group) => keepOnce(deps.servers, memory, group))
       // Read after the commit, which makes it safe to leave out who got nothing that a rule asks for: a rule that this
       // look does not see goes live after it, and its backfill finds the rows.
-      const live = await segments.current(deps.sql)
+      const { segments: live } = await segments.current(deps.sql)
       const asked = memory.catalog.numbersOf(askedEvents(live.map((one) => one.plan)))
       const touched = kept.touched.filter(
         ({ eventIds }) => eventIds.length === 0 || eventIds.some((eventId) => asked.has(eventId)),

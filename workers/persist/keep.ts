@@ -22,6 +22,7 @@ import { derive } from './derive.ts'
 import { conflictingEvent } from './failed.ts'
 import type { IdCache } from './id-cache.ts'
 import { finishPeople, lockPeople, makePeople, type People, rangesOfPeople, resolvePeople } from './people.ts'
+import type { ServedFence } from './served-fence.ts'
 
 /**
  * Profiles that events of the group belong to; follows from the input, also when all of it was kept before (law 2).
@@ -38,8 +39,8 @@ export type Kept = {
   touched: Touched[]
 }
 
-/** What a process remembers between groups; `wary` = how many groups still look which message ids are there already. */
-export type Memory = { catalog: Catalog; ids: IdCache; wary: number }
+/** What a process keeps between groups; `wary` = how many groups still look which message ids are there already. */
+export type Memory = { catalog: Catalog; ids: IdCache; wary: number; fence: ServedFence }
 
 const LATE_MS = 24 * 60 * 60 * 1000
 
@@ -70,7 +71,7 @@ export async function keepEvents(
       await recordFailedEvents(home, conflicts.map(conflictingEvent))
       await lockPeople(joint, fresh, people)
       await joint.each(fresh, rangeOfRow, derive)
-      await finishPeople(joint, people)
+      await finishPeople(joint, people, memory.fence)
       return {
         events: fresh.length,
         duplicates: before.size - again.length + repeated,

@@ -24,6 +24,7 @@ import { mergeProfiles, moveAnonymous } from '../../store/merges.ts'
 import { insertProfiles, lockAnonymous, lockProfiles, setUserIds } from '../../store/profiles-write.ts'
 import type { Transaction } from '../../store/sql.ts'
 import type { IdCache } from './id-cache.ts'
+import type { ServedFence } from './served-fence.ts'
 
 export type People = {
   profileOf: Map<IdKey, number>
@@ -199,7 +200,11 @@ export async function lockPeople(
 }
 
 /** Links, user ids, merges and moves: last, so that the exclusive lock is held only from here to the commit. */
-export async function finishPeople(joint: JointTransaction, people: People): Promise<void> {
+export async function finishPeople(
+  joint: JointTransaction,
+  people: People,
+  fence: ServedFence,
+): Promise<void> {
   const { resolution, numberOf } = people
   const { home } = joint
   const merging = resolution.merges.length > 0 || resolution.moves.length > 0
@@ -236,4 +241,8 @@ export async function finishPeople(joint: JointTransaction, people: People): Pro
   for (const { loser, winner } of resolution.merges) await mergeProfiles(joint, loser, winner)
   for (const move of resolution.moves)
     await moveAnonymous(joint, move.anonymousId, numberOf(move.from), numberOf(move.to))
+  await fence(
+    joint,
+    resolution.merges.map(({ loser }) => loser),
+  )
 }

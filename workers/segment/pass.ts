@@ -1,5 +1,6 @@
 // One pass: evaluate every live segment for the touched profiles, from their own rows, and write what changed together
 // with the timers, in one transaction under the locks of their shards. Re-evaluating is always safe.
+import type { ServedPerson, Stamp } from '../../cache/memberships.ts'
 import { hashedAddresses } from '../../domain/addresses.ts'
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
 import {
@@ -11,7 +12,7 @@ import {
   needsTraits,
   sentInputs,
 } from '../../domain/segments/asked.ts'
-import { decide, factsFor, lastChange } from '../../domain/segments/decide.ts'
+import { decide, endOf, factsFor, lastChange } from '../../domain/segments/decide.ts'
 import { metricsOf } from '../../domain/segments/deciding.ts'
 import { type EventIndex, indexEvents, type Suppressed } from '../../domain/segments/facts.ts'
 import type { Plan } from '../../domain/segments/plan.ts'
@@ -32,8 +33,10 @@ import {
   writeTimers,
 } from '../../store/memberships.ts'
 import { readSuppressed } from '../../store/reach.ts'
+import { swappingOf } from '../../store/segment-swaps.ts'
 import type { LiveSegment } from '../../store/segments.ts'
 import { readSentMessages } from '../../store/sent-messages.ts'
+import { stampOf } from '../../store/served-memberships.ts'
 import { expectFewKeys, inTransaction, type Sql } from '../../store/sql.ts'
 import type { SegmentCatalog } from '../live-segments.ts'
 import { noteAddresses } from './reach.ts'
@@ -58,8 +61,8 @@ export type PassResult = {
   evaluated: number[]
   changes: MembershipChange[]
   timersWritten: boolean
-  /** Segments of every profile whose memberships changed, for the serving cache. */
-  memberships: Map<number, Set<number>>
+  /** Of everybody who was looked at, for the serving cache. */
+  served: { stamp: Stamp; people: ServedPerson[] }
 }
 
 /**
@@ -72,7 +75,7 @@ export async function runPass(
   input: PassInput,
 ): Promise<PassResult> {
   const { secret = '' } = input
-  const noted = (await catalog.current(home)).map((segment) => segment.plan)
+  const noted = (await catalog.current(home)).segments.map((segment) => segment.plan)
   await noteAddresses({ sql, home }, noted, { profileIds: [...input.reasons.keys()], secret })
   return inTransaction(sql, async (tx) => {
     const rules = sql === home ? tx : home
@@ -82,7 +85,7 @@ export async function runPass(
     if (input.only !== undefined) await awaitShards(tx, wanted, input.shards)
     const locked = new Set(input.only === undefined ? await tryLockShards(tx, wanted, input.shards) : wanted)
     const busyShards = new Set(wanted.filter((shard) => !locked.has(shard)))
-    const segments = await catalog.current(rules)
+    const { generation, segments } = await catalog.current(rules)
     const bySlug = new Map(segments.filter((one) => one.segmentId > 0).map(({ slug, plan }) => [slug, plan]))
     const asked = segments.filter((one) => input.only?.has(one.segmentId) !== false)
     const plans = [...new Set(asked.flatMap((one) => closureOf(one.plan, bySlug)))]
@@ -97,9 +100,12 @@ export async function runPass(
     const asOfMs = input.clock.now()
     const { from, to } = rangeOf([...locked], input.shards)
     if (profileIds.length === 0)
-      return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, memberships: new Map() }
+      return { busyShards, asOfMs, evaluated: [], changes: [], timersWritten: false, served: NOBODY }
     await expectFewKeys(tx, profileIds.length)
-    const states = await readProfileStates(tx, profileIds, plans.some(needsTraits), askedSince(plans))
+    const [{ version, seen }, states] = await Promise.all([
+      stampOf(tx),
+      readProfileStates(tx, profileIds, plans.some(needsTraits), askedSince(plans)),
+    ])
     const people = states.filter((state) => state.mergedInto === null)
     const building = asked.map((one) => one.building?.sinceMs ?? asOfMs)
     const earliestMs = Math.min(earliestAsked(people, asOfMs), ...building)
@@ -116,6 +122,7 @@ export async function runPass(
       asOfMs: scope.asOfMs,
     })
     const live = new Set(segments.map((segment) => segment.segmentId))
+    const swapping = swappingOf(segments)
     const asking = asked.map((segment) => ({
       segment,
       eventIds: numbersOf(closureOf(segment.plan, bySlug), eventIds),
@@ -124,6 +131,7 @@ export async function runPass(
       evaluate(state, {
         asking,
         live,
+        swapping,
         isPartial: input.only !== undefined,
         bySlug,
         events: indexEvents([
@@ -148,10 +156,12 @@ export async function runPass(
       evaluated: profileIds,
       changes,
       timersWritten: timers.length > 0,
-      memberships: changedMemberships(changes, members),
+      served: { stamp: { version, seen, generation }, people: outcome.map((one) => one.served) },
     }
   })
 }
+
+const NOBODY = { stamp: { version: 0, seen: 0, generation: 0 }, people: [] }
 
 function isAskedFor(eventIds: ReadonlySet<number> | undefined, asked: ReadonlySet<number>): boolean {
   return eventIds === undefined || touches(eventIds, asked)
@@ -188,6 +198,7 @@ type Known = {
   asking: Asking[]
   /** Numbers of all segments that there are, evaluated here or not. */
   live: ReadonlySet<number>
+  swapping: ReadonlySet<number>
   /** Not all of them are evaluated. */
   isPartial: boolean
   bySlug: ReadonlyMap<string, Plan>
@@ -203,6 +214,7 @@ type Known = {
 type Evaluated = {
   changes: MembershipChange[]
   timer: { profileId: number; wakeAtMs: number | null } | undefined
+  served: ServedPerson
 }
 
 function evaluate(state: ProfileState, known: Known): Evaluated {
@@ -211,17 +223,24 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
   const merged = state.mergedInto !== null
   const reason = merged ? 'merged' : known.reason
   const changes: MembershipChange[] = []
+  // Kept as they are stored unless they are evaluated here; drafts, whose numbers are negative, are not served.
+  const stays = (segmentId: number) => !merged && segmentId > 0 && known.live.has(segmentId)
+  const ends = new Map<number, number | undefined>([...inNow].filter(stays).map((id) => [id, undefined]))
   let wakeAt = NEVER
   let isWhole = !known.isPartial
+  let swapsSeen = 0
   for (const { segment, eventIds } of known.asking) {
     const { segmentId, version, plan } = segment
     if (!merged && newEvents !== undefined && !touches(newEvents, eventIds)) {
       isWhole = false
       continue
     }
+    if (known.swapping.has(segmentId)) swapsSeen += 1
     const facts = factsFor(plan, { ...state, events: known.events, lists, suppressed }, known.bySlug)
     const { holds, until } = merged ? { holds: false, until: NEVER } : decide(plan, facts, asOfMs)
     wakeAt = Math.min(wakeAt, until)
+    if (holds && segmentId > 0) ends.set(segmentId, endOf(plan, facts, until))
+    else ends.delete(segmentId)
     if (holds === inNow.has(segmentId)) continue
     // A change that time alone made happened at its instant, not when it was noticed.
     const sinceMs = reason === 'time' ? state.wakeAtMs : null
@@ -255,7 +274,15 @@ function evaluate(state: ProfileState, known: Known): Evaluated {
         metrics: null,
       })
   }
-  return { changes, timer: changedTimer(state, wakeAt, { asOfMs, isWhole }) }
+  return {
+    changes,
+    timer: changedTimer(state, wakeAt, { asOfMs, isWhole }),
+    served: {
+      ...{ profileId, mergedInto: state.mergedInto, ends },
+      hasChanged: changes.some((one) => one.segmentId > 0),
+      isOpen: swapsSeen < known.swapping.size,
+    },
+  }
 }
 
 /** Lazy: a stored wake-up that is earlier than needed is left alone until it is due, and everything is evaluated. */
@@ -268,21 +295,4 @@ function changedTimer(
   if (stored === null) return wanted === null ? undefined : { profileId, wakeAtMs: wanted }
   if (isWhole && (wanted === null || stored <= asOfMs)) return { profileId, wakeAtMs: wanted }
   return wanted !== null && wanted < stored ? { profileId, wakeAtMs: wanted } : undefined
-}
-
-function changedMemberships(
-  changes: MembershipChange[],
-  before: Map<number, Set<number>>,
-): Map<number, Set<number>> {
-  const after = new Map<number, Set<number>>()
-  for (const change of changes.filter((one) => one.segmentId > 0)) {
-    let segments = after.get(change.profileId)
-    if (segments === undefined) {
-      segments = new Set([...(before.get(change.profileId) ?? [])].filter((segmentId) => segmentId > 0))
-      after.set(change.profileId, segments)
-    }
-    if (change.op === 'enter') segments.add(change.segmentId)
-    else segments.delete(change.segmentId)
-  }
-  return after
 }

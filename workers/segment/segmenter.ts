@@ -3,7 +3,6 @@
 // is committed and its changes are announced.
 
 import { tellChanges } from '../../cache/change-news.ts'
-import { writeMemberships } from '../../cache/memberships.ts'
 import { tellTimers } from '../../cache/timer-news.ts'
 import { shardOfProfile } from '../../domain/buckets.ts'
 import { announce } from '../../queues/announce.ts'
@@ -18,6 +17,7 @@ import { coalesceJobs, type JobGroups } from '../coalesce.ts'
 import type { PoolDeps } from '../define.ts'
 import { createSegmentCatalog, type SegmentCatalog } from '../live-segments.ts'
 import { type PassInput, type PassResult, runPass } from './pass.ts'
+import { createServe, type Serve } from './serve.ts'
 
 const MAX_PROFILES_A_PASS = 5000
 /** Passes grow with the load instead of multiplying; it is also what an entry waits for at the least. */
@@ -29,11 +29,13 @@ const BUSY_SHARD_MS = 25
 const MAX_PROFILES_A_RUN_PASS = 2000
 
 type Deps = PoolDeps<typeof deliver | typeof segment>
+/** What the passes of a process share. */
+type Tools = { catalog: SegmentCatalog; serve: Serve }
 
 export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
-  const catalog = createSegmentCatalog()
-  const live = liveGroups(deps, catalog)
-  const runs = runGroups(deps, catalog)
+  const tools = { catalog: createSegmentCatalog(), serve: createServe(deps) }
+  const live = liveGroups(deps, tools)
+  const runs = runGroups(deps, tools)
   return {
     add: (batch) => (batch.run === undefined ? live : runs).add(batch),
     async close() {
@@ -44,7 +46,7 @@ export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
 }
 
 /** Chunks of runs, in passes of their own: nothing live is put off by them. */
-function runGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers> {
+function runGroups(deps: Deps, tools: Tools): JobGroups<TouchedUsers> {
   return coalesceJobs<TouchedUsers>(
     {
       weigh: (batch) => batch.profileIds.length,
@@ -55,7 +57,7 @@ function runGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers>
     async (batches) => {
       for (const [, chunks] of Map.groupBy(batches, ({ run }) => run?.segmentIds.join() ?? '')) {
         const only = new Set(chunks[0]?.run?.segmentIds)
-        const changes = await evaluateAll(deps, catalog, { reasons: mergeReasons(chunks), only })
+        const changes = await evaluateAll(deps, tools, { reasons: mergeReasons(chunks), only })
         for (const chunk of chunks) await goOn(deps, chunk, changes)
       }
     },
@@ -84,7 +86,7 @@ async function goOn(deps: Deps, chunk: TouchedUsers, changes: MembershipChange[]
   )
 }
 
-function liveGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers> {
+function liveGroups(deps: Deps, tools: Tools): JobGroups<TouchedUsers> {
   return coalesceJobs<TouchedUsers>(
     {
       weigh: (batch) => batch.profileIds.length,
@@ -95,7 +97,7 @@ function liveGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers
     async (batches) => {
       let waiting = batches
       while (waiting.length > 0) {
-        const busyShards = await pass(deps, catalog, waiting)
+        const busyShards = await pass(deps, tools, waiting)
         waiting = waiting.filter((batch) => isBusy(batch, busyShards, deps.config.shards))
         if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, BUSY_SHARD_MS))
       }
@@ -104,11 +106,11 @@ function liveGroups(deps: Deps, catalog: SegmentCatalog): JobGroups<TouchedUsers
 }
 
 /** Evaluates and announces, one server after the other; returns the shards that another process was writing. */
-async function pass(deps: Deps, catalog: SegmentCatalog, batches: TouchedUsers[]): Promise<Set<number>> {
+async function pass(deps: Deps, tools: Tools, batches: TouchedUsers[]): Promise<Set<number>> {
   const reasons = mergeReasons(batches)
   const eventIds = mergeEventIds(batches)
   const busyShards = new Set<number>()
-  await evaluateAll(deps, catalog, { reasons, eventIds }, busyShards)
+  await evaluateAll(deps, tools, { reasons, eventIds }, busyShards)
   const now = deps.clock.now()
   for (const batch of batches) {
     if (batch.reason === 'event' && !isBusy(batch, busyShards, deps.config.shards))
@@ -122,7 +124,7 @@ type Touched = Pick<PassInput, 'reasons' | 'eventIds' | 'only'>
 /** One server after the other; adds to `busyShards`, and returns what changed. */
 async function evaluateAll(
   deps: Deps,
-  catalog: SegmentCatalog,
+  tools: Tools,
   { reasons, ...how }: Touched,
   busyShards = new Set<number>(),
 ): Promise<MembershipChange[]> {
@@ -131,7 +133,7 @@ async function evaluateAll(
   const failures: unknown[] = []
   for (const [sql, own] of byServer) {
     try {
-      const result = await passOn(sql, deps, catalog, { reasons: new Map(own), ...how })
+      const result = await passOn(sql, deps, tools, { reasons: new Map(own), ...how })
       for (const shard of result.busyShards) busyShards.add(shard)
       changes.push(...result.changes)
     } catch (error) {
@@ -143,15 +145,26 @@ async function evaluateAll(
   return changes
 }
 
-async function passOn(sql: Sql, deps: Deps, catalog: SegmentCatalog, touched: Touched): Promise<PassResult> {
+async function passOn(
+  sql: Sql,
+  deps: Deps,
+  { catalog, serve }: Tools,
+  touched: Touched,
+): Promise<PassResult> {
   const result = await runPass({ sql, home: deps.sql, of: deps.servers.of }, catalog, {
     shards: deps.config.shards,
     secret: deps.config.secret,
     clock: deps.clock,
     ...touched,
   })
-  if (result.timersWritten) await tellTimers(deps.cache)
-  if (result.changes.some((one) => one.segmentId > 0)) await tellChanges(deps.cache)
+  // In one round trip, on its way while the changes are announced.
+  const isNews = result.changes.some((one) => one.segmentId > 0)
+  const told = Promise.all([
+    serve(result.served),
+    result.timersWritten && tellTimers(deps.cache),
+    isNews && tellChanges(deps.cache),
+  ])
+  told.catch(() => {})
   for (const change of result.changes.filter((one) => one.segmentId > 0)) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
@@ -161,7 +174,7 @@ async function passOn(sql: Sql, deps: Deps, catalog: SegmentCatalog, touched: To
     const announced = await announce(pending, await activeCampaigns(deps.sql), deps)
     await markAnnounced(sql, announced)
   }
-  await writeMemberships(deps.cache, result.asOfMs, result.memberships)
+  await told
   return result
 }
 

@@ -1,9 +1,12 @@
 // The serving cache: what memberships take in Redis, written by the function that the segment pool writes them with, and how
 // fast a process reads them one at a time from a Redis beside it.
 import { type Cache, openCache } from '../../../cache/connect.ts'
-import { readMemberships, writeMemberships } from '../../../cache/memberships.ts'
+import { readServed, writeServed } from '../../../cache/memberships.ts'
 import { connectForCache, type RedisClient, serversOf, whenReady } from '../../../queues/connection.ts'
 import { readMembershipsOf } from '../../../store/memberships.ts'
+import { segmentsGeneration } from '../../../store/segment-generation.ts'
+import { stampOf } from '../../../store/served-memberships.ts'
+import { inTransaction } from '../../../store/sql.ts'
 import { quantile } from '../measure.ts'
 import { type SegmentBench, timed } from './world.ts'
 
@@ -11,6 +14,8 @@ const SLICE = 5_000
 /** Reads under way at once. */
 const LANES = 32
 const SAMPLE_EVERY = 4
+/** Every membership ends, as most do in rules over windows: its end is what takes the room. */
+const END_DAYS = 30
 
 export type Serving = { people: number; bytesPerUser: number; readsPerSecond: number; readP99Ms: number }
 
@@ -30,7 +35,8 @@ export async function serving(bench: SegmentBench, seconds: number): Promise<Ser
 /** Empties the cache, then writes everybody who is in a segment. */
 async function fillCache({ sql, redis, users, bar: open }: SegmentBench, cache: Cache) {
   for await (const keys of keysOf(redis, cache)) await redis.del(...keys)
-  const versionMs = Date.now()
+  const generation = await segmentsGeneration(sql)
+  const endMs = Date.now() + END_DAYS * 86_400_000
   const profileIds: number[] = []
   const bar = open('members', users)
   for (let after = -1; ; ) {
@@ -39,7 +45,12 @@ async function fillCache({ sql, redis, users, bar: open }: SegmentBench, cache: 
     const ids = rows.map((row) => row.profile_id)
     const last = ids.at(-1)
     if (last === undefined) break
-    await writeMemberships(cache, versionMs, await readMembershipsOf(sql, ids))
+    const stamp = { ...(await inTransaction(sql, stampOf)), generation }
+    const people = [...(await readMembershipsOf(sql, ids))].map(([profileId, segmentIds]) => {
+      const ends = new Map([...segmentIds].map((segmentId) => [segmentId, endMs]))
+      return { profileId, mergedInto: null, hasChanged: true, ends }
+    })
+    await writeServed(cache, stamp, people)
     for (const id of ids) profileIds.push(id)
     after = last
     // Of all people, as they lie in the order of their numbers.
@@ -78,8 +89,9 @@ async function readFor(seconds: number, cache: Cache, profileIds: number[]) {
     while (performance.now() < until) {
       const profileId = profileIds[Math.floor(Math.random() * profileIds.length)] ?? 0
       const askedAt = performance.now()
-      const found = await readMemberships(cache, profileId)
-      if (found === undefined || found.length === 0) throw new Error(`the cache does not know ${profileId}`)
+      const found = await readServed(cache, profileId)
+      if (found?.kind !== 'members' || found.ends.size === 0)
+        throw new Error(`the cache does not know ${profileId}`)
       reads += 1
       if (reads % SAMPLE_EVERY === 0) latencies.push(performance.now() - askedAt)
     }

@@ -2,7 +2,8 @@
 
 import { checkRule } from '../../../domain/segments/version.ts'
 import { createSender, type Sender } from '../../../queues/sender.ts'
-import { bumpGeneration, insertSegment, insertVersion, listSegments } from '../../../store/segments.ts'
+import { bumpGeneration } from '../../../store/segment-generation.ts'
+import { insertSegment, insertVersion, listSegments } from '../../../store/segments.ts'
 import { type Servers, spreadOver } from '../../../store/servers.ts'
 import { inTransaction } from '../../../store/sql.ts'
 import { jobsInFlow } from '../../demo/counts.ts'

@@ -1,6 +1,8 @@
-// Only events that a rule asks for are evaluated; the memberships are those of evaluating everybody all the same.
+// Only events that a rule asks for are evaluated; the memberships, and what Redis serves of them, are those of evaluating
+// everybody all the same.
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { readServed } from '../../../cache/memberships.ts'
 import { waitUntilDrained } from '../../../cli/demo/counts.ts'
 import type { Mention } from '../../../domain/identity.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
@@ -23,6 +25,7 @@ const lifetime = { k: 'lifetime' } as const
 const RULES = {
   'never-ordered': { k: 'not', of: count('Order Completed', 1) },
   'ordered-twice': count('Order Completed', 2),
+  'viewed-this-month': { ...count('Product Viewed', 1), window: { k: 'rolling', last: 'P30D' } },
   'searched-and-gold': {
     k: 'all',
     of: [count('Products Searched', 1), { k: 'trait', path: 'plan', op: 'eq', value: 'gold' }],
@@ -85,9 +88,19 @@ test('after any stories of people who merge, log in and order, evaluating everyb
     return runPass({ sql: world.sql, home: world.sql }, createSegmentCatalog(), { ...input, reasons })
   }
   await waitUntilDrained(world.producer, world.config, 60_000)
-  const { changes, busyShards } = await everybody()
+  const { changes, busyShards, served } = await everybody()
   expect([...busyShards]).toEqual([])
   expect(changes, `seed ${seed}`).toEqual([])
+  let ended = 0
+  for (const { profileId, mergedInto, ends } of served.people) {
+    const value = await readServed(world.cache, profileId)
+    const wanted = mergedInto === null ? { kind: 'members', ends } : { kind: 'merged', into: mergedInto }
+    // Of who was in none since they came nothing is written.
+    if (value !== undefined || ends.size > 0 || mergedInto !== null)
+      expect(value, `${profileId} (seed ${seed})`).toMatchObject(wanted)
+    ended += [...ends.values()].filter((end) => end !== undefined && Number.isFinite(end)).length
+  }
+  expect(ended).toBeGreaterThan(10)
   const members = await world.sql<{ slug: string; members: number }[]>`
     select s.slug, count(*)::int as members from memberships m join segments s using (segment_id) group by 1`
   expect(members.map((row) => row.slug).sort(), `seed ${seed}`).toEqual(Object.keys(RULES).sort())

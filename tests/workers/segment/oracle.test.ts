@@ -1,6 +1,8 @@
-// Segments against an oracle that evaluates every rule by plain loops over all events.
+// Segments against an oracle that evaluates every rule by plain loops over all events: what Postgres has, and what Redis serves.
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { readServed, writeServed } from '../../../cache/memberships.ts'
+import { NEVER } from '../../../domain/segments/timed.ts'
 import { checkRule } from '../../../domain/segments/version.ts'
 import { persist } from '../../../queues/pipeline.ts'
 import { manualClock } from '../../../runtime/clock.ts'
@@ -146,24 +148,42 @@ async function add(lives: Added[]) {
 
 async function pass(profileIds: number[], reason: TouchedUsers['reason']) {
   const reasons = new Map(profileIds.map((profileId) => [profileId, reason]))
-  return runPass({ sql: world.sql, home: world.sql }, catalog, {
-    shards: world.config.shards,
-    reasons,
-    clock,
-    secret: SECRET,
-  })
+  const input = { shards: world.config.shards, reasons, clock, secret: SECRET }
+  const { served } = await runPass({ sql: world.sql, home: world.sql }, catalog, input)
+  await writeServed(world.cache, served.stamp, served.people)
 }
 
-/** Every membership in Postgres is what the oracle says of this instant, and the other way round. */
+/** When the memberships of everybody end that Redis serves. */
+async function readEnds() {
+  const profileIds = [...people.keys()]
+  const values = await Promise.all(profileIds.map((profileId) => readServed(world.cache, profileId)))
+  const entries = values.flatMap((value, i) =>
+    value?.kind === 'members'
+      ? [...value.ends].map(([segmentId, endMs]) => [`${segmentId}/${profileIds[i]}`, endMs] as const)
+      : [],
+  )
+  return new Map<string, number>(entries)
+}
+
+/** Every membership in Postgres and in Redis is what the oracle says of this instant, and the other way round. */
 async function expectOracleAt(atMs: number, when: string) {
   const rows = await world.sql<{ segment_id: number; profile_id: number }[]>`
     select segment_id, profile_id from memberships`
   const members = new Set(rows.map((row) => `${row.segment_id}/${row.profile_id}`))
+  const ends = await readEnds()
   for (const { segmentId, rule } of segments) {
     for (const [profileId, person] of people) {
       const expected = isMember(rule, person, atMs)
-      if (members.has(`${segmentId}/${profileId}`) === expected) continue
-      const rest = { at: new Date(atMs).toISOString(), rule: rule.match, person }
+      const name = `${segmentId}/${profileId}`
+      const isServed = (ends.get(name) ?? 0) > atMs
+      if (members.has(name) === expected && isServed === expected) continue
+      const rest = {
+        isServed,
+        end: ends.get(name),
+        at: new Date(atMs).toISOString(),
+        rule: rule.match,
+        person,
+      }
       throw new Error(
         `${when}: ${person.userId} should ${expected ? '' : 'not '}be in segment ${segmentId} (MILLRACE_TEST_SEED=${seed})\n${JSON.stringify(rest, null, 1)}`,
       )
@@ -254,4 +274,20 @@ test('an event a few minutes ahead counts when its time has come', async () => {
   expect(await nextTimer(world.sql)).toBe(ahead.time)
   await stepTimers(1)
   expect(await world.sql`select profile_id from memberships`).toEqual([{ profile_id: profileId }])
+})
+
+test('what Redis serves ends at the instant of the oracle, with no pass in between', async () => {
+  await startOver(fc.sample(ruleNode, { seed: seed + 3, numRuns: 60 }))
+  let ended = 0
+  for (const [name, endMs] of await readEnds()) {
+    const [segmentId, profileId] = name.split('/').map(Number)
+    const rule = segments.find((one) => one.segmentId === segmentId)?.rule
+    const person = people.get(profileId ?? 0)
+    if (rule === undefined || person === undefined) throw new Error(`Redis serves ${name}, which is nobody's`)
+    if (endMs === NEVER) continue
+    ended += 1
+    const around = [isMember(rule, person, endMs - 1), isMember(rule, person, endMs)]
+    expect(around, `${name} at ${endMs} (MILLRACE_TEST_SEED=${seed})`).toEqual([true, false])
+  }
+  expect(ended).toBeGreaterThan(0)
 })

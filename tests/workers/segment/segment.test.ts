@@ -1,6 +1,6 @@
 // The segment pool on real servers: entries and exits with their reasons, once, announced and served from the cache.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readMemberships } from '../../../cache/memberships.ts'
+import { readServed } from '../../../cache/memberships.ts'
 import { shardOfProfile } from '../../../domain/buckets.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { persist, segment as segmentQueue } from '../../../queues/pipeline.ts'
@@ -90,9 +90,8 @@ test('a user enters on the event that makes the rule true, and Redis knows', asy
   await world.sender.send(persist, [normalBatch([order('anna', '1', start - 6 * day)])])
   await waitFor(async () => (await countMembers(world.servers, segmentId)) === 1, { what: 'membership' })
   expect(await changesOf('anna')).toMatchObject([{ op: 'enter' }])
-  await waitFor(async () =>
-    (await readMemberships(world.cache, await profileOf('anna')))?.includes(segmentId),
-  )
+  const served = await waitFor(async () => readServed(world.cache, await profileOf('anna')))
+  expect(served).toMatchObject({ kind: 'members', ends: new Map([[segmentId, start + 24 * day]]) })
   const [timer] =
     await world.sql`select wake_at from segment_timers where profile_id = ${await profileOf('anna')}`
   expect(timer?.wake_at.getTime()).toBe(start + 24 * day)
