@@ -7,7 +7,7 @@ import { fail } from '../runtime/errors.ts'
 import { openPlans, readPeople } from '../store/facts.ts'
 import { profilesOfBuckets } from '../store/memberships.ts'
 import { newestPersonOf, readStandings, readVersionPlans, type Standing } from '../store/segment-standings.ts'
-import { liveSegments, type SegmentRow } from '../store/segments.ts'
+import { type LiveSegment, liveSegments, type SegmentRow } from '../store/segments.ts'
 import type { Sql } from '../store/sql.ts'
 import type { ApiDeps } from './deps.ts'
 import { instantAt } from './instants.ts'
@@ -50,13 +50,18 @@ export async function openComparison(
   const toMs = query.to === undefined ? startedMs : instantAt(query.to, 'to')
   const shown = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() }
   if (query.known !== 'now') return { ...compareRecorded(deps, segment, fromMs, toMs), ...shown }
-  const live = await liveSegments(deps.servers.home)
-  const plan = live.find(({ segmentId }) => segmentId === segment.segmentId)?.plan
+  const plan = livePlanOf(await liveSegments(deps.servers.home), segment)
+  return { ...(await compareDecided(deps, segment, { plan, atMs: fromMs }, { plan, atMs: toMs })), ...shown }
+}
+
+/** Throws `not_found` when the segment is archived, or only a draft. */
+export function livePlanOf(live: LiveSegment[], { segmentId }: SegmentRow): Plan {
+  const plan = live.find((one) => one.segmentId === segmentId)?.plan
   if (plan === undefined)
     throw fail('not_found', 'no rule of the segment is live, so that it can be asked of what is known now', {
       field: 'segment',
     })
-  return { ...(await compareDecided(deps, segment, { plan, atMs: fromMs }, { plan, atMs: toMs })), ...shown }
+  return plan
 }
 
 function compareRecorded({ servers }: ApiDeps, { segmentId }: SegmentRow, fromMs: number, toMs: number) {

@@ -1,13 +1,16 @@
 // Who is in a segment, and how many: as Postgres has it.
 import { Readable } from 'node:stream'
 import Type, { type Static } from 'typebox'
+import { fail } from '../runtime/errors.ts'
 import type { HttpServer } from '../runtime/http.ts'
 import { ChangeMetrics } from '../schema/change-metric.ts'
 import { countMembers, listMembers, listMembersKnownAt, type Member } from '../store/members.ts'
 import type { Servers } from '../store/servers.ts'
 import type { ApiDeps } from './deps.ts'
 import { instantAt } from './instants.ts'
-import { decodeCursor, KeyNumber, PageQuery, pageOf, toPage } from './paging.ts'
+import { pageByRule } from './members-by-rule.ts'
+import { decodeCursor, KeyNumber, type Page, PageQuery, pageOf, toPage } from './paging.ts'
+import type { Walks } from './people-walk.ts'
 import { SegmentParams, segmentOf } from './segment-shapes.ts'
 import { typed } from './typed.ts'
 
@@ -35,12 +38,20 @@ const Query = Type.Object(
         examples: ['2026-11-01T00:00:00Z'],
       }),
     ),
+    at: Type.Optional(
+      Type.String({
+        description:
+          'Who was in it at this instant, or will be, as it is known now: by the live rule and the data of today, late events at ' +
+          'their own time, traits and lists as they are. In another order, and before the last page one may be short, or empty',
+      }),
+    ),
   },
   { additionalProperties: false },
 )
 const Key = Type.Object({ afterProfileId: KeyNumber })
 
-export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps): void {
+export function segmentMemberRoutes(app: HttpServer, deps: ApiDeps, walks: Walks): void {
+  const { sql, servers } = deps
   const routes = typed(app)
 
   routes.get(
@@ -55,16 +66,23 @@ export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps):
         response: { 200: pageOf(MemberRow) },
       },
     },
-    async ({ params, query }) => {
-      const { segmentId } = await segmentOf(sql, params.segment)
+    async (request) => {
+      const { params, query } = request
+      const segment = await segmentOf(sql, params.segment)
+      if (query.at !== undefined) {
+        if (query.knownAt !== undefined)
+          throw fail('invalid_request', 'either at or knownAt', { field: 'at' })
+        const { limit, cursor } = query
+        const atMs = instantAt(query.at, 'at')
+        return shown(await pageByRule(deps, walks, request, { segment, atMs, limit, cursor }))
+      }
+      const { segmentId } = segment
       const afterProfileId = decodeCursor(Key, query.cursor)?.afterProfileId ?? -1
       const page = { afterProfileId, limit: query.limit + 1 }
       const rows = await (query.knownAt === undefined
         ? listMembers(servers, segmentId, { ...page, withMetrics: true })
         : listMembersKnownAt(servers, segmentId, { ...page, knownAtMs: instantAt(query.knownAt, 'knownAt') }))
-      const found = toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId }))
-      const data = found.data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() }))
-      return { ...found, data }
+      return shown(toPage(rows, query.limit, (row) => ({ afterProfileId: row.profileId })))
     },
   )
 
@@ -109,6 +127,10 @@ export function segmentMemberRoutes(app: HttpServer, { sql, servers }: ApiDeps):
       return { segmentId, slug, size: await countMembers(servers, segmentId) }
     },
   )
+}
+
+function shown({ data, nextCursor }: Page<Member>) {
+  return { data: data.map((row) => ({ ...row, enteredAt: row.enteredAt.toISOString() })), nextCursor }
 }
 
 const EXPORT_PAGE = 5_000

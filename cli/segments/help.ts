@@ -37,7 +37,10 @@ export const SEGMENTS_HELP = {
     ['--yes', 'with archive: do it; without it only who would leave is counted'],
     ['--seconds N', 'with preview: how long it may count before it stays an estimate (20)'],
     ['--exact', 'with preview: until everybody was looked at, with a progress bar'],
-    ['--at TIME', 'with explain: another instant, past or to come: 2026-12-24T00:00:00Z'],
+    [
+      '--at TIME',
+      'with explain and members: another instant, past or to come, by what is known now: 2026-12-24T00:00:00Z',
+    ],
     ['--known-at TIME', 'with members: who was in it then, as it was known then'],
     [
       '--from TIME',

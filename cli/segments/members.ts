@@ -17,17 +17,23 @@ import { aboutSegment } from './subjects.ts'
 const SHOWN = 50
 const NEWLINE = 10
 
-type Asked = { slug: string; knownAt: string | undefined; limit: number }
+/** As of now, unless one of the two says when. */
+type Asked = { slug: string; knownAt: string | undefined; at: string | undefined; limit: number }
+
+const isOfNow = ({ knownAt, at }: Asked) => knownAt === undefined && at === undefined
 
 export const members = verb(
   'SLUG',
-  { 'known-at': 'string', csv: 'string', limit: 'string', json: 'boolean' },
+  { 'known-at': 'string', at: 'string', csv: 'string', limit: 'string', json: 'boolean' },
   async ({ names: [slug = ''], options, io }) => {
     const { csv } = options
     const wanted = wholeNumber(options.limit, 'limit', { min: 1, max: Number.MAX_SAFE_INTEGER })
     const isAll = options.json === true || csv !== undefined
     const limit = wanted ?? (isAll ? Number.POSITIVE_INFINITY : SHOWN)
-    const asked: Asked = { slug, knownAt: zonedInstant(options['known-at'], 'known-at'), limit }
+    const asked: Asked = {
+      ...{ slug, limit, at: zonedInstant(options.at, 'at') },
+      knownAt: zonedInstant(options['known-at'], 'known-at'),
+    }
     if (csv !== undefined && options.json) throw fail('invalid_request', 'either --csv or --json')
     const api = openApi(io)
     return aboutSegment(api, slug, async () => {
@@ -40,8 +46,8 @@ export const members = verb(
   },
 )
 
-function membersOf(api: Api, { slug, knownAt, limit }: Asked): AsyncGenerator<MemberRow[]> {
-  return pagesOf<MemberRow>(api, path`/api/v1/segments/${slug}/members`, { query: { knownAt }, limit })
+function membersOf(api: Api, { slug, knownAt, at, limit }: Asked): AsyncGenerator<MemberRow[]> {
+  return pagesOf<MemberRow>(api, path`/api/v1/segments/${slug}/members`, { query: { knownAt, at }, limit })
 }
 
 /** User ids last: they are as long as they like. */
@@ -57,7 +63,7 @@ async function show(api: Api, asked: Asked, io: CliIo): Promise<void> {
   }
   if (shown === 0) io.write('Nobody.\n')
   if (shown < asked.limit) return
-  const size = asked.knownAt === undefined ? await sizeOf(api, asked.slug) : undefined
+  const size = isOfNow(asked) ? await sizeOf(api, asked.slug) : undefined
   if (size === undefined || size > shown)
     io.write(
       `These are the first ${formatCount(shown)}${size === undefined ? '' : ` of ${formatCount(size)}`}: --limit N shows more, --csv FILE and --json all.\n`,
@@ -70,7 +76,7 @@ async function* jsonOf(api: Api, asked: Asked): AsyncGenerator<string> {
 
 /** All of now are one answer of the API; of another instant, or the first so many, they are put together here. */
 async function* csvOf(api: Api, asked: Asked): AsyncGenerator<Uint8Array> {
-  if (asked.knownAt === undefined && asked.limit === Number.POSITIVE_INFINITY) {
+  if (isOfNow(asked) && asked.limit === Number.POSITIVE_INFINITY) {
     yield* api.stream(path`/api/v1/segments/${asked.slug}/members.csv`)
     return
   }
@@ -95,7 +101,7 @@ async function copyTo(pieces: AsyncIterable<string | Uint8Array>, io: CliIo): Pr
 /** Under its name there is only ever a whole file, readable for its owner: it holds people's ids. */
 async function writeCsv(api: Api, asked: Asked, file: string, io: CliIo): Promise<void> {
   // How many there were at an instant is known only when all have come.
-  const size = asked.knownAt === undefined ? await sizeOf(api, asked.slug) : 0
+  const size = isOfNow(asked) ? await sizeOf(api, asked.slug) : 0
   const total = Math.min(size, asked.limit)
   const stages = total === 0 ? [] : [{ name: 'members', total }]
   const progress = createProgress({

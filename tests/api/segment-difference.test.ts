@@ -201,6 +201,36 @@ test('as known now it is what the rule says of both dates, late events counted a
     }
 })
 
+test('who was in at a date, as known now, comes in pages with when the rule became true', async () => {
+  let shown = 0
+  for (const { slug, rule } of segments)
+    for (const atMs of [START - 2 * HOUR, START, START + 3 * HOUR]) {
+      const why = `MILLRACE_TEST_SEED=${seed} ${JSON.stringify([atMs, rule])}`
+      const rows: { userId: string; enteredAt: string }[] = []
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const page = new URLSearchParams({ at: new Date(atMs).toISOString(), limit: '5' })
+        if (cursor !== '') page.set('cursor', cursor)
+        const { status, body } = await api.get(`/api/v1/segments/${slug}/members?${page}`)
+        expect(status, why).toBe(200)
+        rows.push(...body.data)
+        cursor = body.nextCursor
+      }
+      expect(rows.map((row) => row.userId).sort(), why).toEqual([...membersAt(rule, atMs)].sort())
+      for (const { userId, enteredAt } of rows) {
+        const person = people.find((one) => one.userId === userId)
+        if (person === undefined) throw new Error(why)
+        const enteredMs = Date.parse(enteredAt)
+        expect(isMember(rule, person, enteredMs), `${why} ${userId} ${enteredAt}`).toBe(true)
+        if (enteredMs > START - 48 * HOUR)
+          expect(isMember(rule, person, enteredMs - 1), `${why} ${userId} ${enteredAt}`).toBe(false)
+        shown += 1
+      }
+    }
+  expect(shown).toBeGreaterThan(SEGMENTS)
+  const both = 'at=2026-11-01T00:00:00Z&knownAt=2026-11-01T00:00:00Z'
+  expect((await api.get(`/api/v1/segments/s-0/members?${both}`)).status).toBe(400)
+})
+
 test('of two versions it is what both rules say now, whichever is live', async () => {
   for (const [i, { slug, segmentId, rule }] of segments.entries()) {
     const other = segments[(i + 1) % SEGMENTS]?.rule ?? rule

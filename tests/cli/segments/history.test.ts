@@ -103,6 +103,16 @@ test('the difference of two dates and of two versions is counted, and its people
   )
 })
 
+test('who was in at a date is listed as it is known now, though nobody had entered then', async () => {
+  const early = ['members', 'viewers', '--at', new Date(DAY + 1).toISOString()]
+  expect((await millrace(...early)).out).toBe('Nobody.\n')
+  const at = new Date(DAY + 2).toISOString()
+  const rows = jsonLines((await millrace('members', 'viewers', '--at', at, '--json')).out)
+  expect(rows).toHaveLength(40)
+  expect(new Set(rows.map((row) => row.enteredAt))).toEqual(new Set([at]))
+  expect((await millrace('members', 'viewers', '--known-at', at)).out).toBe('Nobody.\n')
+})
+
 test('an exact preview goes on until everybody was looked at, with a bar and the interval below it', async () => {
   // Each look at the clock is a second later: every request makes one step.
   let now = Date.now()
