@@ -1,6 +1,7 @@
 // The size of an unsaved rule, followed from an estimate until it is exact, over people on two Postgres servers.
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createRandom } from '../../cli/demo/random.ts'
+import { inTransaction } from '../../store/sql.ts'
 import { segmentPool } from '../../workers/segment/pool.ts'
 import { type ApiServer, startApi } from '../support/api-server.ts'
 import { addHashedPeople } from '../support/hashed-people.ts'
@@ -141,34 +142,46 @@ test('many people in one bucket are looked at a slice at a time, each once', asy
 })
 
 test('nobody is looked at for a client that is gone, and its place is free again', async () => {
-  const gone = new AbortController()
   let buckets = 0
   const servers = {
     ...world.servers,
     of(profileId: number) {
       buckets += 1
-      gone.abort()
       return world.servers.of(profileId)
     },
   }
   const real = await startApi({ ...world, servers })
+  // Nobody comes further than to the first bucket until all who asked have gone.
+  const released = Promise.withResolvers<void>()
+  const locked = Promise.withResolvers<void>()
+  const holding = inTransaction(world.servers.of(0), async (tx) => {
+    await tx`lock table profiles in access exclusive mode`
+    locked.resolve()
+    await released.promise
+  })
+  await locked.promise
+  const gone = new AbortController()
   const body = JSON.stringify({ rule: ruleOf(1), budgetMs: 20_000 })
   const headers = { authorization: `Bearer ${real.key}`, 'content-type': 'application/json' }
-  for (let i = 0; i < 6; i++)
-    await expect(
-      fetch(`${real.url}/api/v1/segments/preview`, { method: 'POST', body, headers, signal: gone.signal }),
-    ).rejects.toThrow('aborted')
-  let seen = -1
-  await waitFor(
-    () => {
-      const isStill = buckets === seen
-      seen = buckets
-      return isStill && buckets > 0
-    },
-    { everyMs: 500 },
+  const asked = Array.from({ length: 5 }, () =>
+    fetch(`${real.url}/api/v1/segments/preview`, { method: 'POST', body, headers, signal: gone.signal }),
   )
-  // Eight slices of 1,024 buckets would be all.
-  expect(buckets).toBeLessThan(4_000)
-  expect((await ask(ruleOf(1), undefined, real)).status).toBe(200)
+  const ended = Promise.allSettled(asked)
+  await waitFor(() => buckets === 5, { what: 'five who wait for the first bucket' })
+  const sixth = await ask(ruleOf(1), undefined, real)
+  expect([sixth.status, sixth.headers.get('retry-after')]).toEqual([429, '5'])
+  gone.abort()
+  expect((await ended).map((one) => one.status)).toEqual(Array.from({ length: 5 }, () => 'rejected'))
+  const connections = () =>
+    new Promise<number>((resolve) => real.app.server.getConnections((_error, count) => resolve(count)))
+  await waitFor(async () => (await connections()) <= 1, { what: 'the five to be gone' })
+  released.resolve()
+  await holding
+  // Each counts the first bucket, and makes the one step that it had begun.
+  await waitFor(() => buckets === 10, { what: 'a step of each' })
+  const next = await api.post('/api/v1/segments/preview', { rule: ruleOf(1) })
+  expect(next.status).toBe(200)
+  expect(buckets).toBe(10)
+  await waitFor(async () => (await ask(ruleOf(1), undefined, real)).status === 200, { what: 'a free place' })
   await real.close()
 })
