@@ -1,6 +1,6 @@
-// Merges what waits for the shards into passes: a busy user is evaluated once a pass, however many jobs name it, and one
-// pass serves all shards that this process has work for. Each job is acknowledged after the pass that holds its profiles
-// is committed and its changes are announced.
+// Merges what waits for the shards into passes: a busy user is evaluated once a pass, however many jobs name it, and two
+// passes side by side serve all shards that this process has work for. Each job is acknowledged after the pass that holds
+// its profiles is committed and its changes are announced.
 
 import { tellChanges } from '../../cache/change-news.ts'
 import { tellTimers } from '../../cache/timer-news.ts'
@@ -34,13 +34,27 @@ type Tools = { catalog: SegmentCatalog; serve: Serve }
 
 export function openSegmenter(deps: Deps): JobGroups<TouchedUsers> {
   const tools = { catalog: createSegmentCatalog(), serve: createServe(deps) }
-  const live = liveGroups(deps, tools)
-  const runs = runGroups(deps, tools)
+  const live = inLanes(() => liveGroups(deps, tools))
+  const runs = inLanes(() => runGroups(deps, tools))
   return {
     add: (batch) => (batch.run === undefined ? live : runs).add(batch),
     async close() {
       await live.close()
       await runs.close()
+    },
+  }
+}
+
+/**
+ * Passes side by side, each over shards of its own: while one waits for Postgres the other one decides, and neither finds the
+ * other's shards busy. By the shard that the sender has counted: where that is another one now, a pass comes again.
+ */
+function inLanes(open: () => JobGroups<TouchedUsers>): JobGroups<TouchedUsers> {
+  const [even, odd] = [open(), open()]
+  return {
+    add: (batch) => (batch.shard % 2 === 0 ? even : odd).add(batch),
+    async close() {
+      await Promise.all([even.close(), odd.close()])
     },
   }
 }
