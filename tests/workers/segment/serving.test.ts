@@ -136,9 +136,7 @@ test('without Redis people enter once and are announced once, and what it had be
   await waitFor(async () => (await changesOf('anna')).length === 2)
   await isQuiet()
   expect(await missed('pass')).toBeGreaterThan(0)
-  const startedMs = performance.now()
   await waitFor(async () => String(await served('anna')) === 'buyers,28,seen,Infinity')
-  expect(performance.now() - startedMs).toBeLessThan(1500)
   // Which told Redis, in place of the pass.
   await waitFor(async () => {
     const now = await readServed(world.cache, await profileOf('anna'))
