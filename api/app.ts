@@ -27,6 +27,7 @@ import { segmentDriftRoutes } from './segment-drift.ts'
 import { segmentExplainRoutes } from './segment-explain.ts'
 import { FEED_PATH, segmentFeedRoutes } from './segment-feed.ts'
 import { segmentMemberRoutes } from './segment-members.ts'
+import { segmentPassRoutes } from './segment-passes.ts'
 import { segmentPreviewRoutes } from './segment-preview.ts'
 import { segmentRunRoutes } from './segment-runs.ts'
 import { segmentRoutes } from './segments.ts'
@@ -73,6 +74,7 @@ export async function mountApi(app: HttpServer, deps: ApiDeps, feedPace?: FeedPa
     segmentExplainRoutes(api, deps)
     await segmentFeedRoutes(api, deps, auth, feedPace)
     segmentDriftRoutes(api, deps)
+    segmentPassRoutes(api, deps)
     metricRoutes(api, deps)
     metricCutRoutes(api, deps)
     userMetricRoutes(api, deps)

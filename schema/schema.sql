@@ -334,6 +334,22 @@ create table segment_drift (
   CHECK ((expected <> stored))
 );
 
+create table segment_passes (
+  as_of timestamp(3) with time zone not null,
+  pass_id bigint not null,
+  shards smallint[] not null,
+  reasons text[] not null,
+  profiles integer not null,
+  evaluated integer not null,
+  segments integer not null,
+  pairs integer not null,
+  entered integer not null,
+  exited integer not null,
+  duration_ms real not null,
+  lag_ms bigint,
+  PRIMARY KEY (as_of, pass_id)
+);
+
 create table segment_run_parts (
   run_id bigint not null,
   part smallint not null,

@@ -9,7 +9,13 @@ import { intArray, textArray } from './arrays.ts'
 import type { Queryable } from './sql.ts'
 
 /** Somebody and the times of their first and last event (ms): outside of them there is nothing to look for. */
-export type Remembered = { profileId: number; firstMs: number; lastMs: number }
+export type Remembered = {
+  profileId: number
+  firstMs: number
+  lastMs: number
+  /** Numbers of those events that are looked at of this person; absent = all that inputs name. */
+  wanted?: ReadonlySet<number> | undefined
+}
 /** `asOfMs` = the earliest instant that is asked for: how far back inputs reach is counted from it. */
 export type HistoryScope = { people: Remembered[]; bucketFrom: number; bucketTo: number; asOfMs: number }
 
@@ -105,22 +111,28 @@ async function readGroup(
   { people, bucketFrom, bucketTo }: HistoryScope,
   into: Map<number, Occurrence[]>,
 ): Promise<void> {
-  const wanted = props.map((prop) => sql`, e.properties -> ${prop}`)
+  const propsWanted = props.map((prop) => sql`, e.properties -> ${prop}`)
+  const texts: Texts = new Map()
+  const some = people
+    .map((one) => ({ ...one, own: numbersOf(one.wanted, named, texts) }))
+    .filter((one) => one.own !== '{}')
+  if (some.length === 0) return
   const rows = await sql<Row[]>`
     select ids.profile_id, found.*
-    from unnest(${intArray(people.map((one) => one.profileId))}::bigint[],
-      ${intArray(people.map((one) => one.firstMs))}::bigint[], ${intArray(people.map((one) => one.lastMs))}::bigint[])
-      as ids (profile_id, first_ms, last_ms)
+    from unnest(${intArray(some.map((one) => one.profileId))}::bigint[],
+      ${intArray(some.map((one) => one.firstMs))}::bigint[], ${intArray(some.map((one) => one.lastMs))}::bigint[],
+      ${textArray(some.map((one) => one.own))}::text[])
+      as ids (profile_id, first_ms, last_ms, own)
     cross join lateral (
       select array_agg(e.event_id)::text as event_ids,
         array_agg(round(date_part('epoch', e.time) * 1000)::bigint)::text as times,
         array_agg(e.value)::text as amounts,
         array_agg(e.currency)::text as currencies,
-        ${props.length === 0 ? sql`null::json` : sql`json_agg(to_json(array[null::jsonb${wanted}]))`} as props,
+        ${props.length === 0 ? sql`null::json` : sql`json_agg(to_json(array[null::jsonb${propsWanted}]))`} as props,
         ${context.length === 0 ? sql`null::json` : contextOf(sql, context)} as context
       from events e
       where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
-        and e.event_id = any(${intArray([...named.keys()])}::smallint[])
+        and e.event_id = any(ids.own::smallint[])
         and e.bucket between ${bucketFrom} and ${bucketTo}
         and e.time >= at_ms(ids.first_ms) and e.time < at_ms(ids.last_ms + 1)
         ${sinceMs === undefined ? sql`` : sql`and e.time > at_ms(${sinceMs})`}
@@ -133,6 +145,17 @@ async function readGroup(
     else for (const event of events) known.push(event)
   }
 }
+
+/** As an array's text: those of `named` that are wanted. Many people want the same, so each text is made once a group. */
+function numbersOf(wanted: ReadonlySet<number> | undefined, named: Group['named'], texts: Texts): string {
+  const known = texts.get(wanted)
+  if (known !== undefined) return known
+  const text = intArray([...named.keys()].filter((eventId) => wanted?.has(eventId) !== false))
+  texts.set(wanted, text)
+  return text
+}
+
+type Texts = Map<ReadonlySet<number> | undefined, string>
 
 /** Nothing is inherited: a property may be called `constructor`. */
 const NO_PROPS: Record<string, unknown> = Object.freeze(Object.create(null))

@@ -1,5 +1,6 @@
 // Who is in which segment, every entry and exit, and the timers that time-driven changes wait on. Written by the one
 // writer of a shard, under its lock.
+import type { PendingQuery, Row } from 'postgres'
 import { locksOfShard } from '../domain/buckets.ts'
 import type { ChangeMetric } from '../schema/change-metric.ts'
 import { intArray, textArray } from './arrays.ts'
@@ -118,22 +119,29 @@ export async function readMembershipsOf(
   sql: Queryable,
   profileIds: number[],
 ): Promise<Map<number, Set<number>>> {
-  const rows = await sql<{ profile_id: number; segment_ids: number[] }[]>`
-    select m.profile_id, array_agg(m.segment_id) as segment_ids
+  // As text: the driver takes arrays apart sign by sign.
+  const rows = await sql<{ profile_id: number; segment_ids: string }[]>`
+    select m.profile_id, string_agg(m.segment_id::text, ',') as segment_ids
     from unnest(${intArray(profileIds)}::bigint[]) as ids (profile_id)
     join memberships m on m.bucket = (ids.profile_id & 1023) and m.profile_id = ids.profile_id
     group by m.profile_id`
-  return new Map(rows.map((row) => [row.profile_id, new Set(row.segment_ids)]))
+  return new Map(rows.map((row) => [row.profile_id, new Set(row.segment_ids.split(',').map(Number))]))
 }
 
-/** Writes entries and exits with their changes, in the pass's transaction; those of shadows leave no change behind. */
-export async function writeChanges(tx: Transaction, found: MembershipChange[]): Promise<void> {
-  await writeShadows(
-    tx,
-    found.filter((change) => change.segmentId < 0),
-  )
+/**
+ * What writes entries and exits with their changes, in the pass's transaction; those of shadows leave no change behind. None is sent
+ * before somebody waits for it, so that all statements of a pass can go in one trip.
+ */
+export function changeStatements(tx: Transaction, found: MembershipChange[]): PendingQuery<Row[]>[] {
+  const shadows = found.filter((change) => change.segmentId < 0)
   const changes = found.filter((change) => change.segmentId > 0)
-  if (changes.length === 0) return
+  return [
+    ...(shadows.length === 0 ? [] : [shadowStatement(tx, shadows)]),
+    ...(changes.length === 0 ? [] : [changeStatement(tx, changes)]),
+  ]
+}
+
+function changeStatement(tx: Transaction, changes: MembershipChange[]): PendingQuery<Row[]> {
   const columns = [
     intArray(changes.map((change) => change.profileId)),
     intArray(changes.map((change) => change.segmentId)),
@@ -143,7 +151,7 @@ export async function writeChanges(tx: Transaction, found: MembershipChange[]): 
     intArray(changes.map((change) => change.effectiveAtMs)),
     textArray(changes.map(({ metrics }) => (metrics === null ? null : JSON.stringify(metrics)))),
   ] as const
-  await tx`
+  return tx`
     with change as (
       insert into membership_changes (bucket, profile_id, segment_id, op, reason, version, effective_at, metrics)
       select profile_id & 1023, profile_id, segment_id, op, reason, version, at_ms(effective_ms), metrics::jsonb
@@ -161,9 +169,8 @@ export async function writeChanges(tx: Transaction, found: MembershipChange[]): 
     where c.op = 'exit' and m.bucket = c.bucket and m.segment_id = c.segment_id and m.profile_id = c.profile_id`
 }
 
-async function writeShadows(tx: Transaction, changes: MembershipChange[]): Promise<void> {
-  if (changes.length === 0) return
-  await tx`
+function shadowStatement(tx: Transaction, changes: MembershipChange[]): PendingQuery<Row[]> {
+  return tx`
     with change as (
       select profile_id & 1023 as bucket, profile_id, segment_id, op, version, at_ms(effective_ms) as effective_at
       from unnest(${intArray(changes.map((change) => change.profileId))}::bigint[],
@@ -181,30 +188,32 @@ async function writeShadows(tx: Transaction, changes: MembershipChange[]): Promi
 }
 
 /**
- * Sets or clears timers; callers pass only those that must change (a later wake-up than the stored one need not be). Of
- * whom somebody has woken since, the wake-up stays (store/wake.ts).
+ * What sets or clears timers; callers pass only those that must change (a later wake-up than the stored one need not be). Of
+ * whom somebody has woken since, the wake-up stays (store/wake.ts). Not sent before somebody waits for it.
  */
-export async function writeTimers(
+export function timerStatements(
   tx: Transaction,
   timers: { profileId: number; wakeAtMs: number | null }[],
-): Promise<void> {
+): PendingQuery<Row[]>[] {
+  const statements: PendingQuery<Row[]>[] = []
   const set = timers.filter((timer) => timer.wakeAtMs !== null)
   const cleared = timers.filter((timer) => timer.wakeAtMs === null).map((timer) => timer.profileId)
   if (set.length > 0) {
-    await tx`
+    statements.push(tx`
       insert into segment_timers (bucket, profile_id, wake_at)
       select profile_id & 1023, profile_id, at_ms(wake_ms)
       from unnest(${intArray(set.map((timer) => timer.profileId))}::bigint[], ${intArray(set.map((timer) => timer.wakeAtMs))}::bigint[]) as t (profile_id, wake_ms)
       on conflict (bucket, profile_id) do update set wake_at = excluded.wake_at, leased_until = null
-      where segment_timers.leased_until is distinct from ${woken(tx)}`
+      where segment_timers.leased_until is distinct from ${woken(tx)}`)
   }
   if (cleared.length > 0) {
-    await tx`
+    statements.push(tx`
       delete from segment_timers t
       using unnest(${intArray(cleared)}::bigint[]) as c (profile_id)
       where t.bucket = (c.profile_id & 1023) and t.profile_id = c.profile_id
-        and t.leased_until is distinct from ${woken(tx)}`
+        and t.leased_until is distinct from ${woken(tx)}`)
   }
+  return statements
 }
 
 /** Due timers by profile, each leased for `leaseMs` so that the next tick does not send it again while it waits. */

@@ -8,6 +8,7 @@ import { archive, create, edit } from '../segments/edit.ts'
 import { explain } from '../segments/explain.ts'
 import { list, schema, show } from '../segments/look.ts'
 import { members } from '../segments/members.ts'
+import { passes } from '../segments/passes.ts'
 import { user } from '../segments/people.ts'
 import { preview } from '../segments/preview.ts'
 import { run as runNow, runs, schedule } from '../segments/runs.ts'
@@ -26,6 +27,7 @@ export const SEGMENT_VERBS: Record<string, Verb> = {
   versions,
   run: runNow,
   runs,
+  passes,
   schedule,
   preview,
   explain,

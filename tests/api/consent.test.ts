@@ -6,7 +6,7 @@ import { addressHash } from '../../domain/addresses.ts'
 import { makeUnsubscribeToken } from '../../domain/unsubscribe.ts'
 import { persist } from '../../queues/pipeline.ts'
 import type { NormalEvent } from '../../schema/event.ts'
-import { writeTimers } from '../../store/memberships.ts'
+import { timerStatements } from '../../store/memberships.ts'
 import { profileIdOfUser } from '../../store/profiles.ts'
 import { inTransaction } from '../../store/sql.ts'
 import { suppress } from '../../store/suppressions.ts'
@@ -161,7 +161,9 @@ test('whoever dies between the suppression and the wake-up leaves a trace that t
 test('a pass that began before somebody was woken cannot put the wake-up off', async () => {
   const profileId = await numberOf('p-3')
   const pass = (wakeAtMs: number | null) =>
-    inTransaction(world.servers.of(profileId), (tx) => writeTimers(tx, [{ profileId, wakeAtMs }]))
+    inTransaction(world.servers.of(profileId), (tx) =>
+      Promise.all(timerStatements(tx, [{ profileId, wakeAtMs }])),
+    )
   await pass(NOW + 3_600_000)
   await wakeProfiles(world.servers, [profileId])
   await pass(NOW + 7_200_000)

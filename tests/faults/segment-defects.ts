@@ -62,7 +62,7 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
   },
   {
     name: 'leaves whoever was merged away in their segments',
-    file: 'workers/segment/pass.ts',
+    file: 'workers/segment/evaluate.ts',
     from: 'if (holds === inNow.has(segmentId)) continue',
     to: 'if (merged || holds === inNow.has(segmentId)) continue',
     test: PASSES,
@@ -71,9 +71,9 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
   },
   {
     name: 'looks only at a rule for what it asks, not at those it refers to',
-    file: 'workers/segment/pass.ts',
-    from: 'eventIds: numbersOf(closureOf(segment.plan, bySlug), eventIds)',
-    to: 'eventIds: numbersOf(closureOf(segment.plan, new Map()), eventIds)',
+    file: 'workers/segment-questions.ts',
+    from: 'numbers: eventNumbers(plansOf, askedEvents(plans)),',
+    to: 'numbers: eventNumbers(new Map(asking.map((one) => [one, [one.plan]])), askedEvents(plans)),',
     test: PASSES,
     title: 'an event that only a segment asks for that is asked about moves both',
     says: /AssertionError/,
@@ -104,6 +104,15 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
     test: PASSES,
     title: 'an event that comes late, from before all others',
     says: /AssertionError/,
+  },
+  {
+    name: 'lets two processes write a shard at a time',
+    file: 'workers/segment/pass.ts',
+    from: 'return new Set(await tryLockShards(tx, wanted, input.shards))',
+    to: 'return new Set(wanted)',
+    test: 'tests/faults/segment-kills.deep.ts',
+    title: 'segments under kills:',
+    says: /no change is doubled/,
   },
   {
     name: 'takes a membership for wrong whose timer is due',

@@ -3,7 +3,7 @@
 
 import { shardOfProfile } from '../../domain/buckets.ts'
 import type { MembershipChange } from '../../store/memberships.ts'
-import { tryLockShards, writeChanges } from '../../store/memberships.ts'
+import { changeStatements, tryLockShards } from '../../store/memberships.ts'
 import type { Servers } from '../../store/servers.ts'
 import { inTransaction } from '../../store/sql.ts'
 
@@ -57,7 +57,7 @@ export async function writeAsPass(
     const wanted = [...new Set(changes.map(({ profileId }) => shardOfProfile(profileId, shards)))]
     const locked = new Set(await tryLockShards(tx, wanted, shards))
     const own = changes.filter(({ profileId }) => locked.has(shardOfProfile(profileId, shards)))
-    await writeChanges(tx, own)
+    await Promise.all(changeStatements(tx, own))
     await beforeCommit?.()
     return own
   })

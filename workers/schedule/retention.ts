@@ -16,6 +16,7 @@ import {
 } from '../../store/retention.ts'
 import { type Counts, deleteRunsBefore } from '../../store/schedule-runs.ts'
 import { deleteDriftBefore } from '../../store/segment-drift.ts'
+import { deletePassesBefore } from '../../store/segment-passes.ts'
 import type { Sql } from '../../store/sql.ts'
 import type { ScheduleDeps } from './deps.ts'
 
@@ -26,6 +27,7 @@ const FAILURES_KEPT_DAYS = 30
 const DRIFT_KEPT_DAYS = 30
 const RUNS_KEPT_DAYS = 90
 const FREQUENT_RUNS_KEPT_DAYS = 2
+const PASSES_KEPT_DAYS = 2
 
 /** This week and those ahead, so that no event waits for a partition when a week begins. */
 export async function makePartitionsAhead({ servers, clock, config }: ScheduleDeps): Promise<Counts> {
@@ -52,9 +54,13 @@ export async function applyRetention(deps: ScheduleDeps, signal: AbortSignal): P
   for (const server of servers.all) partitions += await dropPartitions(server, before, signal)
   // A week later than the events: while a row lives in a partition that is only partly past, so does its message id.
   let messageIds = 0
+  let passes = 0
   for (const server of servers.all) {
     messageIds += await deleteInSlices(signal, () =>
       deleteMessageIdsBefore(server, new Date(before.getTime() - WEEK_MS), SLICE_ROWS),
+    )
+    passes += await deleteInSlices(signal, () =>
+      deletePassesBefore(server, new Date(now - PASSES_KEPT_DAYS * DAY_MS), SLICE_ROWS),
     )
   }
   const runs =
@@ -66,6 +72,7 @@ export async function applyRetention(deps: ScheduleDeps, signal: AbortSignal): P
   return {
     partitions,
     messageIds,
+    passes,
     runs,
     idempotencyKeys: await deleteIdempotencyKeysBefore(sql, new Date(now - DAY_MS)),
     drift: await deleteDriftBefore(sql, new Date(now - DRIFT_KEPT_DAYS * DAY_MS)),

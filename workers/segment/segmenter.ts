@@ -124,7 +124,7 @@ async function pass(deps: Deps, tools: Tools, batches: TouchedUsers[]): Promise<
   const reasons = mergeReasons(batches)
   const eventIds = mergeEventIds(batches)
   const busyShards = new Set<number>()
-  await evaluateAll(deps, tools, { reasons, eventIds }, busyShards)
+  await evaluateAll(deps, tools, { reasons, eventIds, receivedAt: mergeReceipts(batches) }, busyShards)
   const now = deps.clock.now()
   for (const batch of batches) {
     if (batch.reason === 'event' && !isBusy(batch, busyShards, deps.config.shards))
@@ -133,7 +133,7 @@ async function pass(deps: Deps, tools: Tools, batches: TouchedUsers[]): Promise<
   return busyShards
 }
 
-type Touched = Pick<PassInput, 'reasons' | 'eventIds' | 'only'>
+type Touched = Pick<PassInput, 'reasons' | 'eventIds' | 'receivedAt' | 'only'>
 
 /** One server after the other; adds to `busyShards`, and returns what changed. */
 async function evaluateAll(
@@ -211,6 +211,16 @@ function mergeReasons(batches: TouchedUsers[]): Map<number, TouchedUsers['reason
     }
   }
   return reasons
+}
+
+/** When the earliest of what touched each was received. */
+function mergeReceipts(batches: TouchedUsers[]): Map<number, number> {
+  const receipts = new Map<number, number>()
+  for (const { profileIds, receivedAt } of batches) {
+    for (const profileId of profileIds)
+      receipts.set(profileId, Math.min(receivedAt, receipts.get(profileId) ?? receivedAt))
+  }
+  return receipts
 }
 
 /** Event numbers of the profiles that all their batches give them for: one that does not has to be evaluated. */

@@ -106,3 +106,23 @@ test('a run is followed to its end, listed, and set by a schedule', async () => 
   expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('less than 15 minutes')])
   expect((await millrace('schedule', 'fans')).out).toBe('fans has no schedule any more.\n')
 })
+
+test('the passes of the pool are listed with what each found, of all shards or of one', async () => {
+  const { out } = await millrace('passes')
+  expect(out).toMatch(
+    /^AT +SHARDS +REASONS +PROFILES +SEGMENTS +DECIDED +LEFT OUT +ENTERED +LEFT +TOOK +LAG\n/,
+  )
+  expect(out.trimEnd().split('\n').length).toBeLessThanOrEqual(21)
+  const rows = async (...args: string[]) =>
+    (await millrace('passes', '--json', '--limit', '500', ...args)).out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+  const all = await rows()
+  const ofRuns = all.filter((one) => one.lagMs === null)
+  expect(ofRuns.reduce((total, one) => total + one.entered, 0)).toBe(7 + 5)
+  expect(ofRuns.reduce((total, one) => total + one.exited, 0)).toBe(5)
+  const shard = all[0].shards[0]
+  expect(await rows('--shard', String(shard))).toEqual(all.filter((one) => one.shards.includes(shard)))
+  expect((await millrace('passes', '--shard', 'two')).code).toBe(2)
+})

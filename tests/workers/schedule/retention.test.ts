@@ -83,8 +83,13 @@ test('message ids, resolved failures, answered requests and old runs go with the
     insert into segment_drift (segment_id, version, profile_id, as_of, expected, stored, rule, found_at)
     select 1, 1, 1, now(), true, false, '{}', found_at
     from (values (${days(31)}::timestamptz), (${days(29)})) as rows (found_at)`
+  await world.sql`
+    insert into segment_passes (as_of, pass_id, shards, reasons, profiles, evaluated, segments, pairs, entered, exited, duration_ms)
+    select as_of, 1, '{0}', '{event}', 1, 1, 1, 1, 0, 0, 1
+    from (values (${days(2.1)}::timestamptz), (${days(1.9)})) as rows (as_of)`
   expect(await applyRetention(scheduleDeps(world, NOW), NEVER)).toEqual({
     drift: 1,
+    passes: 1,
     partitions: 0,
     messageIds: 2,
     runs: 2,

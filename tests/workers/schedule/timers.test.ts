@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { tellTimers } from '../../../cache/timer-news.ts'
 import { shardName } from '../../../domain/buckets.ts'
 import { openQueue } from '../../../queues/sender.ts'
-import { writeTimers } from '../../../store/memberships.ts'
+import { timerStatements } from '../../../store/memberships.ts'
 import { inTransaction } from '../../../store/sql.ts'
 import { startTimers, tick, timerTurns } from '../../../workers/schedule/timers.ts'
 import { scheduleDeps } from '../../support/schedule-deps.ts'
@@ -30,9 +30,11 @@ beforeEach(async () => {
 
 const due = (at: number) =>
   inTransaction(world.sql, (tx) =>
-    writeTimers(
-      tx,
-      PEOPLE.map((profileId) => ({ profileId, wakeAtMs: at })),
+    Promise.all(
+      timerStatements(
+        tx,
+        PEOPLE.map((profileId) => ({ profileId, wakeAtMs: at })),
+      ),
     ),
   )
 
