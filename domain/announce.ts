@@ -16,13 +16,20 @@ export type CampaignOfSegment = {
   channels: Channel[]
 }
 
+type Moved = Pick<PendingChange, 'segmentId' | 'op' | 'reason'>
+
+/** Whether it triggers any of the campaigns, and so has to be handed on. */
+export function isTrigger(change: Moved, campaigns: CampaignOfSegment[]): boolean {
+  return campaigns.some((campaign) => isTriggered(campaign, change))
+}
+
+function isTriggered({ segmentId, triggerReasons }: CampaignOfSegment, change: Moved): boolean {
+  return change.op === 'enter' && segmentId === change.segmentId && triggerReasons.includes(change.reason)
+}
+
 export function deliveriesOf(change: PendingChange, campaigns: CampaignOfSegment[]): DeliveryJob[] {
-  if (change.op !== 'enter') return []
   return campaigns
-    .filter(
-      (campaign) =>
-        campaign.segmentId === change.segmentId && campaign.triggerReasons.includes(change.reason),
-    )
+    .filter((campaign) => isTriggered(campaign, change))
     .flatMap((campaign) =>
       campaign.channels.map((channel) => ({
         v: 1 as const,

@@ -132,16 +132,24 @@ export async function readMembershipsOf(
  * What writes entries and exits with their changes, in the pass's transaction; those of shadows leave no change behind. None is sent
  * before somebody waits for it, so that all statements of a pass can go in one trip.
  */
-export function changeStatements(tx: Transaction, found: MembershipChange[]): PendingQuery<Row[]>[] {
+export function changeStatements(
+  tx: Transaction,
+  found: MembershipChange[],
+  isPending: (change: MembershipChange) => boolean = () => true,
+): PendingQuery<Row[]>[] {
   const shadows = found.filter((change) => change.segmentId < 0)
   const changes = found.filter((change) => change.segmentId > 0)
   return [
     ...(shadows.length === 0 ? [] : [shadowStatement(tx, shadows)]),
-    ...(changes.length === 0 ? [] : [changeStatement(tx, changes)]),
+    ...(changes.length === 0 ? [] : [changeStatement(tx, changes, isPending)]),
   ]
 }
 
-function changeStatement(tx: Transaction, changes: MembershipChange[]): PendingQuery<Row[]> {
+function changeStatement(
+  tx: Transaction,
+  changes: MembershipChange[],
+  isPending: (change: MembershipChange) => boolean,
+): PendingQuery<Row[]> {
   const columns = [
     intArray(changes.map((change) => change.profileId)),
     intArray(changes.map((change) => change.segmentId)),
@@ -150,14 +158,16 @@ function changeStatement(tx: Transaction, changes: MembershipChange[]): PendingQ
     intArray(changes.map((change) => change.version)),
     intArray(changes.map((change) => change.effectiveAtMs)),
     textArray(changes.map(({ metrics }) => (metrics === null ? null : JSON.stringify(metrics)))),
+    intArray(changes.map((change) => (isPending(change) ? 1 : 0))),
   ] as const
   return tx`
     with change as (
-      insert into membership_changes (bucket, profile_id, segment_id, op, reason, version, effective_at, metrics)
-      select profile_id & 1023, profile_id, segment_id, op, reason, version, at_ms(effective_ms), metrics::jsonb
+      insert into membership_changes (bucket, profile_id, segment_id, op, reason, version, effective_at, metrics, announced_at)
+      select profile_id & 1023, profile_id, segment_id, op, reason, version, at_ms(effective_ms), metrics::jsonb,
+        case pending when 0 then clock_timestamp() end
       from unnest(${columns[0]}::bigint[], ${columns[1]}::int[], ${columns[2]}::text[], ${columns[3]}::text[],
-        ${columns[4]}::int[], ${columns[5]}::bigint[], ${columns[6]}::text[])
-        as c (profile_id, segment_id, op, reason, version, effective_ms, metrics)
+        ${columns[4]}::int[], ${columns[5]}::bigint[], ${columns[6]}::text[], ${columns[7]}::int[])
+        as c (profile_id, segment_id, op, reason, version, effective_ms, metrics, pending)
       returning bucket, change_id, profile_id, segment_id, op, version, effective_at
     ), entered as (
       insert into memberships (bucket, segment_id, profile_id, entered_at, version, change_id)

@@ -2,10 +2,12 @@
 // with the timers and the row of the pass, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import type { ServedPerson, Stamp } from '../../cache/memberships.ts'
 import { hashedAddresses } from '../../domain/addresses.ts'
+import { type CampaignOfSegment, isTrigger } from '../../domain/announce.ts'
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
 import { indexEvents } from '../../domain/segments/facts.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
+import { activeCampaigns } from '../../store/announcements.ts'
 import { readHistories } from '../../store/histories.ts'
 import { readListsOf } from '../../store/list-members.ts'
 import {
@@ -83,14 +85,16 @@ export async function runPass(
       ...{ profiles: touched.length, evaluated: profileIds.length, segments: questions.asking.length },
     }
     if (profileIds.length === 0) {
-      await writeFindings(tx, [], row, touched)
+      await writeFindings(tx, [], row, { touched, campaigns: [] })
       return { ...nothing, asOfMs }
     }
     await expectFewKeys(tx, profileIds.length)
     const range = rangeOf([...locked], input.shards)
     const asked = { questions, numbers, profileIds, range, asOfMs }
     const { stamp, outcome } = await evaluateAll({ tx, rules, sql, of }, input, asked)
-    const { changes, timersWritten } = await writeFindings(tx, outcome, row, touched)
+    // Whoever makes a campaign after this look did so after these people moved.
+    const campaigns = outcome.some((one) => one.changes.length > 0) ? await activeCampaigns(rules) : []
+    const { changes, timersWritten } = await writeFindings(tx, outcome, row, { touched, campaigns })
     return {
       busyShards,
       asOfMs,
@@ -189,12 +193,15 @@ function touchOf(
   return { reasons: [...found], lagMs }
 }
 
-/** Everything that a pass writes, in one trip to Postgres whatever it is; the row of the pass comes last. */
+/**
+ * Everything that a pass writes, in one trip to Postgres whatever it is; the row of the pass comes last. Changes that nobody is
+ * to be written to for are announced as they are: marking them later would write each a second time, with all its indexes.
+ */
 async function writeFindings(
   tx: Transaction,
   outcome: Evaluated[],
   row: Omit<NewPass, 'pairs' | 'entered' | 'exited'>,
-  [profileId = 0]: number[],
+  { touched: [profileId = 0], campaigns }: { touched: number[]; campaigns: CampaignOfSegment[] },
 ): Promise<{ changes: MembershipChange[]; timersWritten: boolean }> {
   const changes = outcome.flatMap((one) => one.changes)
   const timers = outcome.flatMap((one) => one.timer ?? [])
@@ -203,7 +210,7 @@ async function writeFindings(
   const pairs = outcome.reduce((sum, one) => sum + one.decided, 0)
   const isIdle = changes.length === 0 && timers.length === 0
   await Promise.all([
-    ...changeStatements(tx, changes),
+    ...changeStatements(tx, changes, (change) => isTrigger(change, campaigns)),
     ...timerStatements(tx, timers),
     passStatement(tx, { ...row, pairs, entered, exited: ops.length - entered }, { isIdle, profileId }),
   ])

@@ -185,7 +185,7 @@ test('a job that comes again after its pass has died before Redis changes nothin
     })
     expect(changes).toMatchObject([{ op: 'exit', segmentId }])
     expect((await readServed(world.cache, carla))?.kind).toBe('members')
-    expect(await changesOf('carla')).toMatchObject([{}, {}, { op: 'exit', announced: false }])
+    expect(await changesOf('carla')).toMatchObject([{}, {}, { op: 'exit', announced: true }])
     for (const batchId of ['again-0001', 'again-0002']) {
       const job = { v: 1 as const, batchId, reason: 'time' as const, receivedAt: clock.now() }
       await world.sender.send(segmentQueue, [
