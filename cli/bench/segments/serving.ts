@@ -12,7 +12,7 @@ import { type SegmentBench, timed } from './world.ts'
 
 const SLICE = 5_000
 /** Reads under way at once. */
-const LANES = 32
+const LANES = 8
 const SAMPLE_EVERY = 4
 /** Every membership ends, as most do in rules over windows: its end is what takes the room. */
 const END_DAYS = 30

@@ -30,10 +30,13 @@ test('only an entry that an active campaign waits for is left to be handed on, b
   for (const name of ['asked', 'stopped'])
     await createCampaign(world.sql, { name, segmentId: ids.get(name) ?? 0, channels })
   await world.sql`update campaigns set status = 'paused' where name = 'stopped'`
-  const said = (userId: string) => normalEvent({ userId, type: 'identify', name: '', traits: { plan: 'gold' } })
+  const said = (userId: string) =>
+    normalEvent({ userId, type: 'identify', name: '', traits: { plan: 'gold' } })
   await world.sender.send(persist, [normalBatch([said('anna'), said('ben')])])
   await waitFor(async () => (await world.sql`select 1 from profiles`).length === 2)
-  const [anna, ben] = await world.sql<{ profile_id: number }[]>`select profile_id from profiles order by user_id`
+  const [anna, ben] = await world.sql<
+    { profile_id: number }[]
+  >`select profile_id from profiles order by user_id`
   const reasons = new Map([
     [anna?.profile_id ?? 0, 'event' as const],
     [ben?.profile_id ?? 0, 'backfill' as const],
