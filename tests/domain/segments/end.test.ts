@@ -6,6 +6,8 @@ import { indexEvents } from '../../../domain/segments/facts.ts'
 import { parseRule } from '../../../domain/segments/parse.ts'
 import { compileRule } from '../../../domain/segments/plan.ts'
 import { NEVER } from '../../../domain/segments/timed.ts'
+import { occurrenceOf } from '../../support/occurrence.ts'
+import { suppressedOf } from '../../support/oracle-contact.ts'
 import { HOUR, life, lists, START, statements, traits } from '../../support/random-lives.ts'
 import { KNOWN_METRICS, MEASURED } from '../../support/random-metrics.ts'
 import { ruleNode } from '../../support/random-rules.ts'
@@ -29,13 +31,12 @@ test('a member is one up to the end that is told, and is none at it', () => {
         const firstSeen = START - 48 * HOUR
         const told = toldBy([{ time: firstSeen, traits: first }, ...said])
         const person = { ...MEASURED, ...told.person, events, profileId: 7, firstSeen, lists: inLists }
-        const sorted = events
-          .map(({ properties, value, currency, ...rest }) => ({
-            ...{ ...rest, value: value ?? null, currency: currency ?? null },
-            props: properties,
-          }))
-          .sort((a, b) => a.time - b.time)
-        const known7 = { ...told.known, profileId: 7, firstMs: firstSeen, lists: new Set(inLists) }
+        const sorted = events.map(occurrenceOf).sort((a, b) => a.time - b.time)
+        const suppressed = suppressedOf(told.known.traits)
+        const known7 = {
+          ...{ ...told.known, profileId: 7, firstMs: firstSeen, suppressed },
+          lists: new Set(inLists),
+        }
         const facts = factsFor(plan, { ...known7, events: indexEvents(sorted) }, new Map())
         const at = START + hour * HOUR
         const { holds, until } = decide(plan, facts, at)
