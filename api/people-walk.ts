@@ -34,13 +34,12 @@ export const BudgetMs = Type.Integer({
   examples: [BUDGET.usualMs],
 })
 
-const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+export const Counted = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 /** In a cursor: where it goes on, and what the answer rests on (`meaningOf`). */
-export const Counted = Count
 export const ProgressKey = Type.Object({
   halvings: Type.Integer({ minimum: 0, maximum: MOST_HALVINGS }),
   done: Type.Integer({ minimum: 0, maximum: BUCKETS * 2 ** MOST_HALVINGS }),
-  people: Count,
+  people: Counted,
 })
 export const Meaning = Type.String({ minLength: 22, maxLength: 22 })
 

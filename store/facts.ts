@@ -2,13 +2,11 @@
 // difference of two, the explanation of a segment, the ends of memberships, the values of metrics and their cut points.
 import { hashedAddresses } from '../domain/addresses.ts'
 import { bucketOfProfile } from '../domain/buckets.ts'
-import { askedChannels, askedLists, askedSince, needsTraits, sentInputs } from '../domain/segments/asked.ts'
+import { type Needs, needsOf } from '../domain/segments/asked.ts'
 import { factsFor } from '../domain/segments/decide.ts'
 import { type EventIndex, type Facts, indexEvents, type Person } from '../domain/segments/facts.ts'
-import type { Input } from '../domain/segments/inputs.ts'
 import type { Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
-import type { Channel } from '../schema/jobs.ts'
 import { type EventIds, readEventIds, readHistories } from './histories.ts'
 import { readListsOf } from './list-members.ts'
 import { readProfileStates } from './memberships.ts'
@@ -19,17 +17,11 @@ import type { Servers } from './servers.ts'
 import type { Sql } from './sql.ts'
 
 /** `plans` = those of all live segments; the rest = what the plans asked and those that they refer to look at. */
-export type Asked = {
+export type Asked = Needs & {
   servers: Servers
   /** Suppressed addresses are known by hashes with this key. */
   secret: string
   plans: ReadonlyMap<string, Plan>
-  inputs: Input[]
-  lists: string[]
-  channels: Channel[]
-  sent: Input[]
-  withTraits: boolean
-  sinceOf: string[]
   eventIds: EventIds
 }
 export type AskedPlan = Asked & { plan: Plan }
@@ -48,19 +40,9 @@ export async function openPlans(
 ): Promise<Asked> {
   const plans = new Map(live.map((segment) => [segment.slug, segment.plan]))
   const all = [...new Set(asked.flatMap((plan) => closureOf(plan, plans)))]
-  const inputs = all.flatMap((one) => one.inputs)
-  return {
-    servers,
-    secret: config.secret,
-    plans,
-    inputs,
-    lists: askedLists(all),
-    channels: askedChannels(all),
-    sent: sentInputs(all),
-    withTraits: all.some(needsTraits),
-    sinceOf: askedSince(all),
-    eventIds: await readEventIds(servers.home, inputs),
-  }
+  const needs = needsOf(all)
+  const eventIds = await readEventIds(servers.home, needs.inputs)
+  return { ...needs, servers, secret: config.secret, plans, eventIds }
 }
 
 /** Of those profiles that exist; `sql` = the server that has their rows. */

@@ -1,19 +1,8 @@
 // What some segments ask for, worked out once for as long as they stay as they are: a pass with hundreds of segments must not walk
 // through all their plans again, and an event costs only the segments that ask for it. Used by live-segments.ts.
-import {
-  type AskedEvent,
-  askedBy,
-  askedChannels,
-  askedEvents,
-  askedLists,
-  askedSince,
-  needsTraits,
-  sentInputs,
-} from '../domain/segments/asked.ts'
-import type { Input } from '../domain/segments/inputs.ts'
+import { type AskedEvent, askedBy, askedEvents, type Needs, needsOf } from '../domain/segments/asked.ts'
 import type { Plan } from '../domain/segments/plan.ts'
 import { closureOf } from '../domain/segments/references.ts'
-import type { Channel } from '../schema/jobs.ts'
 import { type EventIds, keyOf, readEventIds } from '../store/histories.ts'
 import { swappingOf } from '../store/segment-swaps.ts'
 import type { LiveSegment } from '../store/segments.ts'
@@ -22,7 +11,8 @@ import type { Queryable } from '../store/sql.ts'
 /** `segments` are those of the generation, or newer. */
 export type EvaluatedSegments = { generation: number; segments: LiveSegment[] }
 
-export type Questions = {
+/** The needs are of what is evaluated, and of all that it refers to. */
+export type Questions = Needs & {
   /** Of the segments that these are of, or older. */
   generation: number
   /** What is evaluated. */
@@ -33,13 +23,6 @@ export type Questions = {
   swapping: ReadonlySet<number>
   /** Plans of all that are live. */
   bySlug: ReadonlyMap<string, Plan>
-  /** Of what is evaluated, and of all that it refers to. */
-  inputs: Input[]
-  lists: string[]
-  channels: Channel[]
-  sent: Input[]
-  withTraits: boolean
-  sinceOf: string[]
   /** When the first of those went live that a run still goes on for (ms); Infinity when there is none. */
   buildingSinceMs: number
   /** Those of now: a name that is asked for gets its number with its first event. */
@@ -70,12 +53,7 @@ export function questionsOf(
     live: new Set(all.map((one) => one.segmentId)),
     swapping: swappingOf(all),
     bySlug,
-    inputs: plans.flatMap((plan) => plan.inputs),
-    lists: askedLists(plans),
-    channels: askedChannels(plans),
-    sent: sentInputs(plans),
-    withTraits: plans.some(needsTraits),
-    sinceOf: askedSince(plans),
+    ...needsOf(plans),
     buildingSinceMs: asking.reduce(
       (first, { building }) => Math.min(first, building?.sinceMs ?? Number.POSITIVE_INFINITY),
       Number.POSITIVE_INFINITY,

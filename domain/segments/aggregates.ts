@@ -1,6 +1,7 @@
 // Counts and amounts of a person's events in a window, exactly, and the exact instant at which time alone changes what
 // they say: the window is moved from event to event until it does. Pure.
 import type { Aggregate } from '../../schema/rule.ts'
+import { amountOf } from './amounts.ts'
 import { localDate } from './calendar.ts'
 import { zoneOf } from './clock.ts'
 import {
@@ -226,12 +227,4 @@ function spanGauge(): Gauge {
     },
     isEmpty: () => span() === undefined,
   }
-}
-
-/** The purchase value in minor units, or a number in the properties. */
-function amountOf(leaf: AggLeaf, event: Occurrence): number | undefined {
-  if (leaf.currency !== '')
-    return event.currency === leaf.currency && event.value !== null ? event.value : undefined
-  const value = event.props[leaf.prop]
-  return typeof value === 'number' ? value : undefined
 }

@@ -41,7 +41,6 @@ function looksAtTraits(leaf: Leaf | MetricLeaf): boolean {
     case 'pick':
     case 'absence':
     case 'seq':
-      return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
     case 'message':
       return leaf.window.k === 'calendar' && typeof leaf.window.tz === 'object'
     case 'consent':
@@ -55,8 +54,31 @@ function looksAtTraits(leaf: Leaf | MetricLeaf): boolean {
   }
 }
 
+/** What it takes to decide plans of somebody. */
+export type Needs = {
+  inputs: Input[]
+  lists: string[]
+  channels: Channel[]
+  /** Of the inputs those that are messages which Millrace has sent itself. */
+  sent: Input[]
+  withTraits: boolean
+  /** Traits of which is asked since when they are what they are. */
+  sinceOf: string[]
+}
+
+export function needsOf(plans: Plan[]): Needs {
+  return {
+    inputs: plans.flatMap((plan) => plan.inputs),
+    lists: askedLists(plans),
+    channels: askedChannels(plans),
+    sent: sentInputs(plans),
+    withTraits: plans.some(needsTraits),
+    sinceOf: askedSince(plans),
+  }
+}
+
 /** Names of the traits of which the plans ask since when they are what they are, each once. */
-export function askedSince(plans: Plan[]): string[] {
+function askedSince(plans: Plan[]): string[] {
   const leaves = plans.flatMap((plan) => plan.leaves)
   return [...new Set(leaves.flatMap((leaf) => (leaf.k === 'dwell' ? traitsOfPath(leaf.path) : [])))]
 }
@@ -68,7 +90,7 @@ export function askedLists(plans: Plan[]): string[] {
 }
 
 /** Channels of which the plans ask whether somebody may be written to, each once. */
-export function askedChannels(plans: Plan[]): Channel[] {
+function askedChannels(plans: Plan[]): Channel[] {
   const leaves = plans.flatMap((plan) => plan.leaves)
   return [
     ...new Set(leaves.flatMap((leaf) => (leaf.k === 'consent' && 'channel' in leaf ? [leaf.channel] : []))),

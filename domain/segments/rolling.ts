@@ -2,6 +2,8 @@
 // nearly every rule is. Plain loops over plain numbers, as every pass runs them for every rule; whatever they cannot say
 // exactly is left to aggregates.ts, and the tests hold both against the same plain meaning. Pure.
 import type { Comparison } from '../../schema/rule.ts'
+import { amountOf } from './amounts.ts'
+import { holdsFor } from './decimals.ts'
 import type { Occurrence } from './facts.ts'
 import type { AggLeaf } from './plan.ts'
 import { NEVER, type Timed } from './timed.ts'
@@ -22,17 +24,17 @@ export function evaluateRolling(
   const isCount = leaf.agg === 'count'
   let value = isCount ? end - from : 0
   for (let i = from; !isCount && i < end; i++) {
-    value += amountOf(leaf, events[i])
+    value += wholeOf(leaf, events[i])
     if (!Number.isSafeInteger(value)) return undefined
   }
-  const holds = compares(value, leaf.op, threshold)
+  const holds = holdsFor(value - threshold, leaf.op)
   // A count does not grow by what leaves.
   if (isCount && isKept(leaf.op, holds)) return { holds, until: NEVER }
   for (let i = from; i < end; ) {
     const time = events[i]?.time ?? NEVER
-    for (; i < end && events[i]?.time === time; i++) value -= isCount ? 1 : amountOf(leaf, events[i])
+    for (; i < end && events[i]?.time === time; i++) value -= isCount ? 1 : wholeOf(leaf, events[i])
     if (!Number.isSafeInteger(value)) return undefined
-    if (compares(value, leaf.op, threshold) !== holds) return { holds, until: time + lastMs }
+    if (holdsFor(value - threshold, leaf.op) !== holds) return { holds, until: time + lastMs }
   }
   return { holds, until: NEVER }
 }
@@ -42,26 +44,7 @@ function isKept(op: Comparison, holds: boolean): boolean {
 }
 
 /** NaN for what is no whole number: the sum is not safe then. */
-function amountOf({ currency, prop }: AggLeaf, event: Occurrence | undefined): number {
-  if (event === undefined) return 0
-  const value = currency === '' ? event.props[prop] : event.currency === currency ? event.value : 0
-  if (typeof value !== 'number') return 0
+function wholeOf(leaf: AggLeaf, event: Occurrence | undefined): number {
+  const value = event === undefined ? 0 : (amountOf(leaf, event) ?? 0)
   return Number.isSafeInteger(value) ? value : Number.NaN
-}
-
-function compares(value: number, op: Comparison, threshold: number): boolean {
-  switch (op) {
-    case 'gt':
-      return value > threshold
-    case 'gte':
-      return value >= threshold
-    case 'lt':
-      return value < threshold
-    case 'lte':
-      return value <= threshold
-    case 'eq':
-      return value === threshold
-    case 'ne':
-      return value !== threshold
-  }
 }
