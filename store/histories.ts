@@ -1,11 +1,14 @@
 // The events that plans ask for, of the people of a pass: one statement for those of which only times and values matter,
 // and one for those with properties, however many segments there are. Uses the events' key (profile_id, event_id, time, …);
-// the bucket range of the shard prunes partitions, each person's first and last event the weeks.
+// one range of buckets at a time where many people are asked about; each person's first and last event prune the weeks.
+import type { PendingQuery } from 'postgres'
+import { rangeOfProfile } from '../domain/buckets.ts'
 import type { AskedEvent } from '../domain/segments/asked.ts'
 import type { ContextPart } from '../domain/segments/contact-events.ts'
 import type { Occurrence } from '../domain/segments/facts.ts'
 import type { Input } from '../domain/segments/inputs.ts'
 import { intArray, textArray } from './arrays.ts'
+import { eventsTable } from './partitions.ts'
 import type { Queryable } from './sql.ts'
 
 /** Somebody and the times of their first and last event (ms): outside of them there is nothing to look for. */
@@ -54,7 +57,14 @@ export async function readHistories(
 ): Promise<Map<number, Occurrence[]>> {
   const histories = new Map<number, Occurrence[]>()
   if (scope.people.length === 0) return histories
-  for (const group of groupsOf(inputs, eventIds, scope.asOfMs)) await readGroup(sql, group, scope, histories)
+  const groups = groupsOf(inputs, eventIds, scope.asOfMs)
+  for (const found of await Promise.all(groups.map((group) => readGroup(sql, group, scope)))) {
+    for (const [profileId, events] of found) {
+      const known = histories.get(profileId)
+      if (known === undefined) histories.set(profileId, events)
+      else for (const event of events) known.push(event)
+    }
+  }
   for (const events of histories.values()) sortByTime(events)
   return histories
 }
@@ -100,29 +110,64 @@ type Row = {
   context: unknown[][] | null
 }
 
-/**
- * Lateral with an aggregate inside: always one look into the key a person, in the partitions of its bucket only. As a plain
- * join the planner reads whole partitions while their statistics are not there yet. Columns come as the texts of arrays, which
- * cost a fifth of rows.
- */
+/** Of more people each range of buckets is asked for its own: a look into all of them costs each person a step a partition. */
+const MANY_PEOPLE = 128
+
+type Looked = Remembered & { own: string }
+
 async function readGroup(
   sql: Queryable,
-  { named, props, context, sinceMs }: Group,
-  { people, bucketFrom, bucketTo }: HistoryScope,
-  into: Map<number, Occurrence[]>,
-): Promise<void> {
-  const propsWanted = props.map((prop) => sql`, e.properties -> ${prop}`)
+  group: Group,
+  { people, ...scope }: HistoryScope,
+): Promise<[profileId: number, Occurrence[]][]> {
   const texts: Texts = new Map()
   const some = people
-    .map((one) => ({ ...one, own: numbersOf(one.wanted, named, texts) }))
+    .map((one): Looked => ({ ...one, own: numbersOf(one.wanted, group.named, texts) }))
     .filter((one) => one.own !== '{}')
-  if (some.length === 0) return
-  const rows = await sql<Row[]>`
+  if (some.length === 0) return []
+  const rows =
+    some.length <= MANY_PEOPLE
+      ? [await rowsOf(sql, group, some, eventsWithin(sql, scope))]
+      : await Promise.all(
+          [...Map.groupBy(some, (one) => rangeOfProfile(one.profileId))].map(([range, own]) =>
+            rowsOf(sql, group, own, eventsOfRange(sql, range)),
+          ),
+        )
+  return rows
+    .flat()
+    .map((row) => [row.profile_id, occurrencesOf(row, group.named, group.props, group.context)])
+}
+
+function eventsWithin(sql: Queryable, { bucketFrom, bucketTo }: Omit<HistoryScope, 'people'>) {
+  return sql`events e where e.bucket = (ids.profile_id & 1023) and e.bucket between ${bucketFrom} and ${bucketTo}`
+}
+
+function eventsOfRange(sql: Queryable, range: number) {
+  return sql`${sql(eventsTable(range))} e where true`
+}
+
+/**
+ * Lateral with an aggregate inside: always one look into the key a person, in the partitions of its bucket only. As a plain
+ * join the planner reads whole partitions while their statistics are not there yet. What a person's looks have in common is worked out
+ * once (`offset 0`), not in each partition. Columns come as the texts of arrays, which cost a fifth of rows.
+ */
+function rowsOf(
+  sql: Queryable,
+  { props, context, sinceMs }: Group,
+  people: Looked[],
+  source: ReturnType<typeof eventsOfRange>,
+): PendingQuery<Row[]> {
+  const propsWanted = props.map((prop) => sql`, e.properties -> ${prop}`)
+  return sql<Row[]>`
     select ids.profile_id, found.*
-    from unnest(${intArray(some.map((one) => one.profileId))}::bigint[],
-      ${intArray(some.map((one) => one.firstMs))}::bigint[], ${intArray(some.map((one) => one.lastMs))}::bigint[],
-      ${textArray(some.map((one) => one.own))}::text[])
-      as ids (profile_id, first_ms, last_ms, own)
+    from (
+      select profile_id, at_ms(first_ms) as first_at, at_ms(last_ms + 1) as last_at, own::smallint[] as own
+      from unnest(${intArray(people.map((one) => one.profileId))}::bigint[],
+        ${intArray(people.map((one) => one.firstMs))}::bigint[], ${intArray(people.map((one) => one.lastMs))}::bigint[],
+        ${textArray(people.map((one) => one.own))}::text[])
+        as asked (profile_id, first_ms, last_ms, own)
+      offset 0
+    ) ids
     cross join lateral (
       select array_agg(e.event_id)::text as event_ids,
         array_agg(round(date_part('epoch', e.time) * 1000)::bigint)::text as times,
@@ -130,20 +175,12 @@ async function readGroup(
         array_agg(e.currency)::text as currencies,
         ${props.length === 0 ? sql`null::json` : sql`json_agg(to_json(array[null::jsonb${propsWanted}]))`} as props,
         ${context.length === 0 ? sql`null::json` : contextOf(sql, context)} as context
-      from events e
-      where e.profile_id = ids.profile_id and e.bucket = (ids.profile_id & 1023)
-        and e.event_id = any(ids.own::smallint[])
-        and e.bucket between ${bucketFrom} and ${bucketTo}
-        and e.time >= at_ms(ids.first_ms) and e.time < at_ms(ids.last_ms + 1)
+      from ${source}
+        and e.profile_id = ids.profile_id and e.event_id = any(ids.own)
+        and e.time >= ids.first_at and e.time < ids.last_at
         ${sinceMs === undefined ? sql`` : sql`and e.time > at_ms(${sinceMs})`}
     ) found
     where found.event_ids is not null`
-  for (const row of rows) {
-    const events = occurrencesOf(row, named, props, context)
-    const known = into.get(row.profile_id)
-    if (known === undefined) into.set(row.profile_id, events)
-    else for (const event of events) known.push(event)
-  }
 }
 
 /** As an array's text: those of `named` that are wanted. Many people want the same, so each text is made once a group. */

@@ -3,6 +3,9 @@
 import { BUCKET_RANGES } from '../domain/buckets.ts'
 import type { Queryable, Sql } from './sql.ts'
 
+/** Of one range of buckets: the parent of its weeks. */
+export const eventsTable = (range: number) => `events_b${String(range).padStart(2, '0')}`
+
 /** Makes the partitions of all bucket ranges for the given weeks (Mondays, `YYYY-MM-DD`); returns how many were missing. */
 export async function makePartitions(sql: Queryable, weeks: string[]): Promise<number> {
   // In one order, like store/events.ts: two makers wait for each other instead of deadlocking.

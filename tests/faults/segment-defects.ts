@@ -99,8 +99,8 @@ export const SEGMENT_DEFECTS: readonly Defect[] = [
   {
     name: 'does not look as far back as the first event',
     file: 'store/histories.ts',
-    from: 'e.time >= at_ms(ids.first_ms)',
-    to: 'e.time > at_ms(ids.first_ms)',
+    from: 'e.time >= ids.first_at',
+    to: 'e.time > ids.first_at',
     test: PASSES,
     title: 'an event that comes late, from before all others',
     says: /AssertionError/,

@@ -16,7 +16,7 @@ import { recordFailedEvents } from '../../store/failed-events.ts'
 import { recentLosers } from '../../store/identities.ts'
 import { inJointTransaction, type JointTransaction } from '../../store/joint-transaction.ts'
 import type { Servers } from '../../store/servers.ts'
-import { expectFewKeys, type Transaction } from '../../store/sql.ts'
+import { expectKeys, type Transaction } from '../../store/sql.ts'
 import type { Catalog } from './catalog.ts'
 import { derive } from './derive.ts'
 import { conflictingEvent } from './failed.ts'
@@ -42,6 +42,8 @@ export type Kept = {
 /** What a process keeps between groups; `wary` = how many groups still look which message ids are there already. */
 export type Memory = { catalog: Catalog; ids: IdCache; wary: number; fence: ServedFence }
 
+/** Of more rows the planner is to know how many they are: whole tables may be the shorter way. */
+const FEW_KEYS = 1000
 const LATE_MS = 24 * 60 * 60 * 1000
 
 /** `wary` = some ids may be there already. If one is and it is not wary, it throws what `isRepeatedMessageId` knows. */
@@ -54,7 +56,9 @@ export async function keepEvents(
   const { catalog, ids } = memory
   const { unique, conflicting, repeated } = withoutRepeats(events)
   const eventIds = await catalog.eventIds(unique)
-  const begin = (tx: Transaction) => expectFewKeys(tx, unique.length)
+  const begin = async (tx: Transaction) => {
+    if (unique.length <= FEW_KEYS) await expectKeys(tx)
+  }
   const { kept, people } = await inJointTransaction(servers, begin, async (home, join) => {
     const people = await resolvePeople(home, unique, ids)
     const rows = toRows(unique, eventIds, people.profileOf)

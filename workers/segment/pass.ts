@@ -2,12 +2,12 @@
 // with the timers and the row of the pass, in one transaction under the locks of their shards. Re-evaluating is always safe.
 import type { ServedPerson, Stamp } from '../../cache/memberships.ts'
 import { hashedAddresses } from '../../domain/addresses.ts'
-import { type CampaignOfSegment, isTrigger } from '../../domain/announce.ts'
+import { type CampaignOfSegment, isTrigger, type PendingChange } from '../../domain/announce.ts'
 import { bucketsOfShard, shardOfProfile } from '../../domain/buckets.ts'
 import { indexEvents } from '../../domain/segments/facts.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
-import { activeCampaigns } from '../../store/announcements.ts'
+import { activeCampaigns, pendingChangesOf } from '../../store/announcements.ts'
 import { readHistories } from '../../store/histories.ts'
 import { readListsOf } from '../../store/list-members.ts'
 import {
@@ -24,7 +24,7 @@ import { readSuppressed } from '../../store/reach.ts'
 import { type NewPass, passStatement } from '../../store/segment-passes.ts'
 import { readSentMessages } from '../../store/sent-messages.ts'
 import { stampOf } from '../../store/served-memberships.ts'
-import { expectFewKeys, inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
+import { expectKeys, inTransaction, type Sql, type Transaction } from '../../store/sql.ts'
 import type { SegmentCatalog } from '../live-segments.ts'
 import type { EventNumbers, Questions } from '../segment-questions.ts'
 import { type Evaluated, evaluate } from './evaluate.ts'
@@ -48,9 +48,9 @@ export type PassResult = {
   /** Shards that another process was writing: their profiles were left out and wait for the next pass. */
   busyShards: Set<number>
   asOfMs: number
-  /** Profiles that were looked at; the others had no event that a rule asks for. */
-  evaluated: number[]
   changes: MembershipChange[]
+  /** Of who was evaluated, what nobody has been told: of this pass, and what an earlier attempt committed (law 2). */
+  pending: PendingChange[]
   timersWritten: boolean
   /** Of everybody who was looked at, for the serving cache. */
   served: { stamp: Stamp; people: ServedPerson[] }
@@ -70,9 +70,9 @@ export async function runPass(
   await noteAddresses({ sql, home }, channels, { profileIds: [...input.reasons.keys()], secret })
   return inTransaction(sql, async (tx) => {
     const rules = sql === home ? tx : home
-    const locked = await lockShards(tx, input)
+    const [, locked] = await Promise.all([expectKeys(tx), lockShards(tx, input)])
     const busyShards = new Set(shardsOf(input).filter((shard) => !locked.has(shard)))
-    const nothing = { busyShards, evaluated: [], changes: [], timersWritten: false, served: NOBODY }
+    const nothing = { busyShards, changes: [], pending: [], timersWritten: false, served: NOBODY }
     if (locked.size === 0) return { ...nothing, asOfMs: input.clock.now() }
     const questions = await catalog.questions(rules, input.only)
     const numbers = await questions.numbers(rules)
@@ -88,18 +88,21 @@ export async function runPass(
       await writeFindings(tx, [], row, { touched, campaigns: [] })
       return { ...nothing, asOfMs }
     }
-    await expectFewKeys(tx, profileIds.length)
     const range = rangeOf([...locked], input.shards)
     const asked = { questions, numbers, profileIds, range, asOfMs }
     const { stamp, outcome } = await evaluateAll({ tx, rules, sql, of }, input, asked)
     // Whoever makes a campaign after this look did so after these people moved.
     const campaigns = outcome.some((one) => one.changes.length > 0) ? await activeCampaigns(rules) : []
-    const { changes, timersWritten } = await writeFindings(tx, outcome, row, { touched, campaigns })
+    const written = writeFindings(tx, outcome, row, { touched, campaigns })
+    const [{ changes, timersWritten }, pending] = await Promise.all([
+      written,
+      pendingChangesOf(tx, profileIds),
+    ])
     return {
       busyShards,
       asOfMs,
-      evaluated: profileIds,
       changes,
+      pending,
       timersWritten,
       served: {
         stamp: { ...stamp, generation: questions.generation },
@@ -138,9 +141,11 @@ async function evaluateAll(
   { questions, numbers, profileIds, range, asOfMs }: Asked,
 ): Promise<{ stamp: Pick<Stamp, 'version' | 'seen'>; outcome: Evaluated[] }> {
   const { withTraits, sinceOf, buildingSinceMs } = questions
-  const [{ version, seen }, states] = await Promise.all([
+  const [{ version, seen }, states, members, lists] = await Promise.all([
     stampOf(tx),
     readProfileStates(tx, profileIds, withTraits, sinceOf),
+    readMembershipsOf(tx, profileIds),
+    readListsOf(rules, questions.lists, profileIds),
   ])
   const people = states.filter((state) => state.mergedInto === null)
   const earliestMs = Math.min(earliestAsked(people, asOfMs), buildingSinceMs)
@@ -148,8 +153,6 @@ async function evaluateAll(
   const remembered = people.map((one) => ({ ...one, wanted: wanted(input.eventIds?.get(one.profileId)) }))
   const scope = { people: remembered, bucketFrom: range.from, bucketTo: range.to, asOfMs: earliestMs }
   const histories = await readHistories(tx, questions.inputs, scope, numbers.eventIds)
-  const members = await readMembershipsOf(tx, profileIds)
-  const lists = await readListsOf(rules, questions.lists, profileIds)
   const suppressed = await readSuppressed(
     rules,
     hashedAddresses(questions.channels, people, input.secret ?? ''),

@@ -9,7 +9,7 @@ import { announce } from '../../queues/announce.ts'
 import type { deliver, segment } from '../../queues/pipeline.ts'
 import { continueRun } from '../../queues/segment-runs.ts'
 import type { TouchedUsers } from '../../schema/jobs.ts'
-import { activeCampaigns, markAnnounced, pendingChangesOf } from '../../store/announcements.ts'
+import { activeCampaigns, markAnnounced } from '../../store/announcements.ts'
 import type { MembershipChange } from '../../store/memberships.ts'
 import { segmentRuns } from '../../store/segment-runs.ts'
 import type { Sql } from '../../store/sql.ts'
@@ -182,10 +182,8 @@ async function passOn(
   for (const change of result.changes.filter((one) => one.segmentId > 0)) {
     deps.metrics.membershipChanges.inc({ op: change.op, reason: change.reason })
   }
-  // Also the changes that an earlier attempt committed: found by their missing announced_at (law 2).
-  const pending = await pendingChangesOf(sql, result.evaluated)
-  if (pending.length > 0) {
-    const announced = await announce(pending, await activeCampaigns(deps.sql), deps)
+  if (result.pending.length > 0) {
+    const announced = await announce(result.pending, await activeCampaigns(deps.sql), deps)
     await markAnnounced(sql, announced)
   }
   await told
