@@ -94,7 +94,7 @@ async function measure(own: Bench, io: CliIo, say: (text: string) => void): Prom
     const steadyFor = (name: string, seconds: number) =>
       timed(bench, { name, seconds }, () => steadyRate(bench, EVENTS_PER_SECOND, seconds))
     say(`steady ${whole(EVENTS_PER_SECOND)} events/s`)
-    if (!isTest) await steadyFor('warming up', 10)
+    if (!isTest) await steadyFor('warming up', 20)
     const steady = await steadyFor('seconds', isTest ? 0.2 : 30)
     say(`event to membership p99 ${ms(steady.membershipP99Ms)}`)
     say('memberships in Redis, and reading them')
@@ -151,6 +151,7 @@ function figuresOf({ full, incremental, steady, lapsed, served }: Measured, user
     users,
     events: eventsOf(users),
     fullProfileRulesPerMinute: perMinute(full.pairs, full.engineSeconds),
+    fullAgainProfileRulesPerMinute: perMinute(full.pairs, full.againSeconds),
     fullRatioToHandSql: full.sqlSeconds / full.engineSeconds,
     incrementalProfileRulesPerMinute: Object.fromEntries(
       incremental.map(({ live, pairs, seconds }) => [live, perMinute(pairs, seconds)]),
@@ -177,6 +178,10 @@ function format({ full, incremental, steady, lapsed, served }: Measured, size: s
       `${whole(perMinute(full.pairs, full.sqlSeconds))} profiles × rules/min`,
     ],
     ['  ratio', (full.sqlSeconds / full.engineSeconds).toFixed(3)],
+    [
+      'the same once more, nothing changes',
+      `${whole(perMinute(full.pairs, full.againSeconds))} profiles × rules/min`,
+    ],
     ...incremental.flatMap(({ live, people, pairs, pruned, seconds, cpu }): [string, string][] => [
       [`incremental passes, ${live} live`, `${whole(perMinute(pairs, seconds))} profiles × rules/min`],
       ['  profiles', `${whole(perMinute(people, seconds))}/min`],

@@ -24,6 +24,7 @@ test('a small run prints and writes every figure and its size, and finds the mem
   expect(out.match(/1,000 people, 6,000 events/g)).toHaveLength(2)
   expect(Object.keys(figures)).toEqual([
     'fullProfileRulesPerMinute',
+    'fullAgainProfileRulesPerMinute',
     'fullRatioToHandSql',
     'membershipP50Ms',
     'membershipP99Ms',
