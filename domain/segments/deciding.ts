@@ -1,13 +1,13 @@
 // What decided a change: each condition that the answer rests on, with what it found against its threshold, small enough
 // to be stored with the change. Pure.
 import { type ChangeMetric, METRIC_LIMITS } from '../../schema/change-metric.ts'
-import { type Explained, explain } from './explain.ts'
+import { type Explained, explainBriefly } from './explain.ts'
 import type { Facts } from './facts.ts'
 import type { Leaf, MetricLeaf, Plan } from './plan.ts'
 
 /** Of a person at an instant (ms): at most `METRIC_LIMITS.conditions`, in the order of the rule. */
 export function metricsOf(plan: Plan, facts: Facts, atMs: number): ChangeMetric[] {
-  return decisive(explain(plan, facts, atMs))
+  return decisive(explainBriefly(plan, facts, atMs))
     .slice(0, METRIC_LIMITS.conditions)
     .flatMap(toMetric)
 }

@@ -41,10 +41,15 @@ export type Found = {
 const SHOWN = 10
 
 export function explain(plan: Plan, facts: Facts, atMs: number): Explained {
-  return explainExpr(plan.expr, 'rule.match', { plan, facts, atMs })
+  return explainExpr(plan.expr, 'rule.match', { plan, facts, atMs, isTold: true })
 }
 
-type Asked = { plan: Plan; facts: Facts; atMs: number }
+/** Without words: every entry and exit is explained as it is stored. */
+export function explainBriefly(plan: Plan, facts: Facts, atMs: number): Explained {
+  return explainExpr(plan.expr, 'rule.match', { plan, facts, atMs, isTold: false })
+}
+
+type Asked = { plan: Plan; facts: Facts; atMs: number; isTold: boolean }
 
 function explainExpr(expr: Expr, path: string, asked: Asked): Explained {
   switch (expr.k) {
@@ -53,8 +58,9 @@ function explainExpr(expr: Expr, path: string, asked: Asked): Explained {
       if (leaf === undefined) throw new Error(`the plan has no leaf ${expr.leaf}`)
       const { holds, until } = decideLeaf(leaf, asked.facts, asked.atMs)
       const found = foundBy(leaf, holds, asked)
-      const words = inWords(leaf, { ...asked, holds, value: found.value })
-      return { path, k: leaf.k, holds, until, leaf, found, words }
+      const explained = { path, k: leaf.k, holds, until, leaf, found }
+      if (!asked.isTold) return explained
+      return { ...explained, words: inWords(leaf, { ...asked, holds, value: found.value }) }
     }
     case 'not': {
       const of = explainExpr(expr.of, `${path}.of`, asked)
