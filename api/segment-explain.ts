@@ -90,9 +90,12 @@ export function segmentExplainRoutes(app: HttpServer, deps: ApiDeps): void {
       },
       async (request) => {
         const { segment: idOrSlug } = request.params as Static<typeof SegmentParams>
-        const { slug } = await segmentOf(deps.sql, idOrSlug)
         const asOfMs = request.query.at === undefined ? deps.clock.now() : instantAt(request.query.at, 'at')
-        return explanationOf(deps, await door.resolve(deps.servers, request.params), { slug, asOfMs })
+        const [{ slug }, profileId] = await Promise.all([
+          segmentOf(deps.sql, idOrSlug),
+          door.resolve(deps.servers, request.params),
+        ])
+        return explanationOf(deps, profileId, { slug, asOfMs })
       },
     )
   }
@@ -109,10 +112,9 @@ async function explanationOf(
   if (segment === undefined)
     throw fail('not_found', 'the segment is archived: nobody is in it', { field: 'segment' })
   const sql = servers.of(profileId)
-  const asked = await openPlan(deps, segment.plan, live)
-  const [facts] = await readFacts(sql, asked, [profileId], asOfMs)
+  const factsOf = async () => readFacts(sql, await openPlan(deps, segment.plan, live), [profileId], asOfMs)
+  const [[facts], members] = await Promise.all([factsOf(), readMembershipsOf(sql, [profileId])])
   if (facts === undefined) throw fail('not_found', 'there is no such profile')
-  const members = await readMembershipsOf(sql, [profileId])
   const whole = explain(segment.plan, facts, asOfMs)
   const all = flat(whole)
   return {

@@ -65,13 +65,17 @@ export async function readPeople(
 ): Promise<(Person & { events: EventIndex })[]> {
   const { servers, secret } = asked
   const { home } = servers
-  const people = await readProfileStates(sql, profileIds, asked.withTraits, asked.sinceOf)
+  const [people, inLists, sent] = await Promise.all([
+    readProfileStates(sql, profileIds, asked.withTraits, asked.sinceOf),
+    readListsOf(home, asked.lists, profileIds),
+    readSentMessages(asked.sent, { home, of: servers.of, profileIds, asOfMs }),
+  ])
   const buckets = profileIds.map(bucketOfProfile)
   const scope = { people, bucketFrom: Math.min(...buckets), bucketTo: Math.max(...buckets), asOfMs }
-  const histories = await readHistories(sql, asked.inputs, scope, asked.eventIds)
-  const inLists = await readListsOf(home, asked.lists, profileIds)
-  const suppressed = await readSuppressed(home, hashedAddresses(asked.channels, people, secret))
-  const sent = await readSentMessages(asked.sent, { home, of: servers.of, profileIds, asOfMs })
+  const [histories, suppressed] = await Promise.all([
+    readHistories(sql, asked.inputs, scope, asked.eventIds),
+    readSuppressed(home, hashedAddresses(asked.channels, people, secret)),
+  ])
   return people.map((person) => {
     const { profileId } = person
     const events = indexEvents([...(histories.get(profileId) ?? []), ...(sent.get(profileId) ?? [])])

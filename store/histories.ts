@@ -110,7 +110,10 @@ type Row = {
   context: unknown[][] | null
 }
 
-/** Of more people each range of buckets is asked for its own: a look into all of them costs each person a step a partition. */
+/**
+ * Of more people, and where all are in one range of buckets, each range is asked for its own: a look into all of them costs each
+ * person a step a partition, and a new connection what it takes to open every partition.
+ */
 const MANY_PEOPLE = 128
 
 type Looked = Remembered & { own: string }
@@ -125,14 +128,13 @@ async function readGroup(
     .map((one): Looked => ({ ...one, own: numbersOf(one.wanted, group.named, texts) }))
     .filter((one) => one.own !== '{}')
   if (some.length === 0) return []
-  const rows =
-    some.length <= MANY_PEOPLE
-      ? [await rowsOf(sql, group, some, eventsWithin(sql, scope))]
-      : await Promise.all(
-          [...Map.groupBy(some, (one) => rangeOfProfile(one.profileId))].map(([range, own]) =>
-            rowsOf(sql, group, own, eventsOfRange(sql, range)),
-          ),
-        )
+  const byRange = Map.groupBy(some, (one) => rangeOfProfile(one.profileId))
+  const isSplit = byRange.size === 1 || some.length > MANY_PEOPLE
+  const rows = isSplit
+    ? await Promise.all(
+        [...byRange].map(([range, own]) => rowsOf(sql, group, own, eventsOfRange(sql, range))),
+      )
+    : [await rowsOf(sql, group, some, eventsWithin(sql, scope))]
   return rows
     .flat()
     .map((row) => [row.profile_id, occurrencesOf(row, group.named, group.props, group.context)])
