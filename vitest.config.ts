@@ -10,11 +10,10 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     globalSetup: ['tests/support/servers.ts'],
     pool: 'forks',
-    // One more than the cores of a small machine: a third of a file's time is waiting.
-    maxWorkers: 3,
+    maxWorkers: 2,
     // Google's clients would look for a metadata server.
     env: { METADATA_SERVER_DETECTION: 'none' },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 90_000,
   },
 })
