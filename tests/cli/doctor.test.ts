@@ -2,30 +2,22 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { Client } from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { checkDisk, checkNode } from '../../cli/doctor/machine.ts'
 import { checkSkew } from '../../cli/doctor/stores.ts'
 import { writeRunState } from '../../cli/run-state.ts'
 import { ensureShardMap } from '../../store/shard-map.ts'
 import { type CliWorld, cliWorld, runMillrace } from '../support/cli.ts'
+import { setFsync } from '../support/servers.ts'
 
 let cli: CliWorld
-/** The server of the tests has it off: only here anybody looks. */
-async function setFsync(value: 'on' | 'off'): Promise<void> {
-  const client = new Client({ connectionString: inject('postgresUrl') })
-  await client.connect()
-  await client.query(`alter system set fsync = ${value}`)
-  await client.query('select pg_reload_conf()')
-  await client.end()
-}
-
 beforeAll(async () => {
-  await setFsync('on')
+  // Only here anybody looks whether it is.
+  await setFsync(inject('postgresUrl'), 'on')
   cli = await cliWorld()
 })
 afterAll(async () => {
-  await setFsync('off')
+  await setFsync(inject('postgresUrl'), 'off')
   await cli.close()
 })
 

@@ -36,7 +36,7 @@ export default async function setup(project: TestProject) {
       ? startRedisCluster({ dir: join(dir, 'redis'), maxmemoryMb: 512 })
       : startRedis({ dir: join(dir, 'redis'), port: 0, maxmemoryMb: 1024, log: quiet, env: process.env }),
   ])
-  await dropDurability(postgres.url)
+  await setFsync(postgres.url, 'off')
   await createDatabase(postgres.url, 'millrace_template')
   await migrate(databaseUrlFor(postgres.url, 'millrace_template'), TEST_NAMESPACE)
   project.provide('postgresUrl', postgres.url)
@@ -48,13 +48,13 @@ export default async function setup(project: TestProject) {
 }
 
 /**
- * A clone of the template is a thousand files, which take 0.9 s to reach the disk and 0.1 s without; a hundred test files have one. What
- * outlives a crash is tested on servers of their own (tests/faults).
+ * Of the server that all tests share, `off`: a clone of the template is a thousand files, which take 0.9 s to reach the disk and 0.1 s
+ * without; a hundred test files have one. What outlives a crash is tested on servers of their own (tests/faults).
  */
-async function dropDurability(serverUrl: string): Promise<void> {
+export async function setFsync(serverUrl: string, value: 'on' | 'off'): Promise<void> {
   const client = new Client({ connectionString: serverUrl })
   await client.connect()
-  await client.query('alter system set fsync = off')
+  await client.query(`alter system set fsync = ${value}`)
   await client.query('select pg_reload_conf()')
   await client.end()
 }

@@ -93,6 +93,7 @@ export async function runPass(
     const { stamp, outcome } = await evaluateAll({ tx, rules, sql, of }, input, asked)
     // Whoever makes a campaign after this look did so after these people moved.
     const campaigns = outcome.some((one) => one.changes.length > 0) ? await activeCampaigns(rules) : []
+    // The look for what nobody was told is sent after what it is to see.
     const written = writeFindings(tx, outcome, row, { touched, campaigns })
     const [{ changes, timersWritten }, pending] = await Promise.all([
       written,

@@ -174,13 +174,13 @@ function format({ full, incremental, steady, lapsed, served }: Measured, size: s
       `one SQL statement for ${some} segments, ${whole(full.members)} members`,
       `${whole(perMinute(full.pairs, full.sqlSeconds))} profiles × rules/min`,
     ],
-    ...recomputed(`full recompute, ${some} live segments, nothing changes`, full, full.again),
-    ...recomputed('  the first one, which writes every membership', full, full.build),
-    ...incremental.flatMap(({ live, people, pairs, pruned, seconds, cpu }): [string, string][] => [
-      [`incremental passes, ${live} live`, `${whole(perMinute(pairs, seconds))} profiles × rules/min`],
-      ['  profiles', `${whole(perMinute(people, seconds))}/min`],
-      ['  CPU a profile', cpuText(cpu, people)],
-      ['  pairs that pruning skipped, beside it', `${whole(perMinute(pruned, seconds))}/min`],
+    ...rated(`full recompute, ${some} live segments, nothing changes`, { ...full, ...full.again }),
+    ratioTo(full, full.again),
+    ...rated('  the first one, which writes every membership', { ...full, ...full.build }),
+    ratioTo(full, full.build),
+    ...incremental.flatMap((one): [string, string][] => [
+      ...rated(`incremental passes, ${one.live} live`, one),
+      ['  pairs that pruning skipped, beside it', `${whole(perMinute(one.pruned, one.seconds))}/min`],
     ]),
     [
       `event to membership p50 / p99 at ${whole(EVENTS_PER_SECOND)} events/s, ${some} live`,
@@ -199,13 +199,19 @@ function format({ full, incremental, steady, lapsed, served }: Measured, size: s
   return `\n${lines.join('\n')}\n\n  ${size}; ${machineText()}, commit ${commitOf()}\n\n`
 }
 
-function recomputed(name: string, full: Recompute, { seconds, cpu }: Timing): [string, string][] {
+function rated(
+  name: string,
+  { people, pairs, seconds, cpu }: Timing & { people: number; pairs: number },
+): [string, string][] {
   return [
-    [name, `${whole(perMinute(full.pairs, seconds))} profiles × rules/min`],
-    ['  profiles', `${whole(perMinute(full.people, seconds))}/min`],
-    ['  CPU a profile', cpuText(cpu, full.people)],
-    ['  ratio to the statement', (full.sqlSeconds / seconds).toFixed(3)],
+    [name, `${whole(perMinute(pairs, seconds))} profiles × rules/min`],
+    ['  profiles', `${whole(perMinute(people, seconds))}/min`],
+    ['  CPU a profile', cpuText(cpu, people)],
   ]
+}
+
+function ratioTo({ sqlSeconds }: Recompute, { seconds }: Timing): [string, string] {
+  return ['  ratio to the statement', (sqlSeconds / seconds).toFixed(3)]
 }
 
 function cpuText(cpu: Cpu, people: number): string {
